@@ -1,0 +1,283 @@
+//! The ledger of a results path: claims that fence, and one entry per applied epoch, which makes its files count.
+//!
+//! The fence is a listing: an owner that sees the claim of a higher generation stops. Between that look and the last write
+//! a stalled owner can still land what it had decided to write; this is harmless, because an epoch's contents are fixed by
+//! the checkpoint that sealed it: the newer owner writes the same bytes under the same names, or finds them there.
+
+use crate::layout::{
+    CLAIMS, CLOSED, LEDGER, claim, entry, label, parse_claim, parse_entry, parse_label, relative, under,
+};
+use crate::put::{Created, create, read};
+use crate::store::store_error;
+use aqueduct_core::{Claimed, Cursor, Epoch, Error, Generation, Lineage, Result};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStore;
+use object_store::path::Path;
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Ledger entries that are read at once.
+const CONCURRENT_READS: usize = 64;
+
+/// A file of an epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LedgerFile {
+    /// Below the table's path.
+    pub(crate) path: String,
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
+    pub(crate) sha256: String,
+}
+
+/// The ledger of one owner.
+pub(crate) struct Ledger {
+    store: Arc<dyn ObjectStore>,
+    /// `<path>/_committed`
+    root: Path,
+    folder: Path,
+    claimed: Claimed,
+    label: String,
+    /// `<path>/_committed` as the user knows it.
+    address: String,
+}
+
+impl Ledger {
+    /// Takes the fence for the claim's generation and finds the cursor. `path` is the table's place in the store, `address`
+    /// the same for people.
+    pub(crate) async fn claim(
+        store: Arc<dyn ObjectStore>,
+        path: &Path,
+        address: &str,
+        table: &str,
+        claimed: &Claimed,
+    ) -> Result<(Self, Cursor)> {
+        let label = label(claimed);
+        let root = under(path, LEDGER)?;
+        let folder = under(&root, &label)?;
+        let address = format!("{address}/{LEDGER}");
+        let ledger = Self { store, root, folder, claimed: claimed.clone(), label, address };
+        let lineages = ledger.lineages().await?;
+        if let Some(newer) = lineages.iter().find(|lineage| **lineage > claimed.lineage) {
+            return Err(ledger.fenced(&format!("lineage {newer} of the job has begun")));
+        }
+        let claims = ledger.claims(&ledger.names(CLAIMS).await?)?;
+        let known = ledger.known_cursor(&claims).await?;
+        let before = ledger.newest(&ledger.names(&entry(known)).await?).unwrap_or(known);
+        ledger.write_claim(table, before).await?;
+        // The claim is visible: whoever lists from now on sees it. Who wrote before is seen now.
+        let names = ledger.names(&entry(before)).await?;
+        let claims = ledger.claims(&names)?;
+        for lineage in lineages.into_iter().filter(|lineage| *lineage < claimed.lineage) {
+            ledger.close_lineage(lineage).await?;
+        }
+        ledger.remove_older(claims).await;
+        let cursor = ledger.newest(&names).unwrap_or(before);
+        Ok((ledger, Cursor(cursor)))
+    }
+
+    /// Fails when a newer owner exists, or when the ledger does not stand at `after`. One listing.
+    pub(crate) async fn check(&self, after: Cursor) -> Result<()> {
+        let names = self.names(&entry(after.0)).await?;
+        self.claims(&names)?;
+        match self.newest(&names) {
+            None => Ok(()),
+            Some(epoch) => Err(Error::retry(format!(
+                "{}/{}: epoch {epoch} is already in the ledger, beyond epoch {after} where this owner stands: the sink is \
+                 opened again",
+                self.address,
+                self.label,
+                after = after.0
+            ))),
+        }
+    }
+
+    /// Makes the files of an epoch count.
+    pub(crate) async fn commit(
+        &self,
+        epoch: Epoch,
+        after: Cursor,
+        sealed_at_ms: i64,
+        files: &[LedgerFile],
+    ) -> Result<()> {
+        let file = |file: &LedgerFile| json!({"path": file.path, "rows": file.rows, "bytes": file.bytes, "sha256": file.sha256});
+        let files: Vec<Value> = files.iter().map(file).collect();
+        let body = json!({
+            "version": 1,
+            "job": self.claimed.job.as_str(),
+            "lineage": self.claimed.lineage.0,
+            "shard": self.claimed.shard.0,
+            "epoch": epoch.0,
+            "after": after.0.0,
+            "generation": self.claimed.generation.0,
+            "sealed_at_ms": sealed_at_ms,
+            "rows": files.iter().filter_map(|file| file["rows"].as_u64()).sum::<u64>(),
+            "files": files,
+        });
+        let name = entry(epoch);
+        let address = self.address_of(&name);
+        let bytes = Bytes::from(body.to_string());
+        match create(self.store.as_ref(), &under(&self.folder, &name)?, &bytes, &address).await? {
+            Created::Holds => Ok(()),
+            // An older generation may have written it in its last moment: the same files are the same epoch.
+            Created::Other(found) if parse(&found.bytes, &address)?["files"] == body["files"] => Ok(()),
+            Created::Other(_) => Err(Error::data(format!(
+                "{address} exists and lists other files than epoch {epoch} has: another job of the same name may write to the \
+                 same path; nothing was changed"
+            ))),
+        }
+    }
+
+    /// Which of `wanted` (path below the table's path, and hash) this job has written in an earlier epoch or lineage.
+    pub(crate) async fn recorded(&self, wanted: &HashMap<String, String>) -> Result<HashSet<String>> {
+        let mut found = HashSet::new();
+        let mut lineages = self.lineages().await?;
+        lineages.retain(|lineage| *lineage <= self.claimed.lineage);
+        // The newest first: an object that changes often was changed lately.
+        lineages.sort_unstable_by(|left, right| right.cmp(left));
+        for lineage in lineages {
+            let label = label(&Claimed { lineage, ..self.claimed.clone() });
+            let folder = under(&self.root, &label)?;
+            let mut names = self.names_in(&folder, "").await?;
+            names.retain(|name| parse_entry(name).is_some());
+            names.sort_unstable_by(|left, right| right.cmp(left));
+            for chunk in names.chunks(CONCURRENT_READS) {
+                let reads: Vec<_> = chunk.iter().map(|name| self.entry_files(&folder, &label, name)).collect();
+                let entries: Vec<Vec<(String, String)>> =
+                    futures::stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
+                let ours = entries.into_iter().flatten().filter(|(path, hash)| wanted.get(path) == Some(hash));
+                found.extend(ours.map(|(path, _)| path));
+                if found.len() == wanted.len() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn entry_files(&self, folder: &Path, label: &str, name: &str) -> Result<Vec<(String, String)>> {
+        let address = format!("{}/{label}/{name}", self.address);
+        let Some(found) = read(self.store.as_ref(), &under(folder, name)?, &address).await? else { return Ok(vec![]) };
+        let body = parse(&found.bytes, &address)?;
+        let files = body["files"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(files.iter().map(|file| (text(&file["path"]), text(&file["sha256"]))).collect())
+    }
+
+    /// The lineages of this job and shard that have a ledger here.
+    async fn lineages(&self) -> Result<Vec<Lineage>> {
+        let listed = self.store.list_with_delimiter(Some(&self.root)).await;
+        let folders = listed.map_err(|error| store_error(error, &format!("listing {}", self.address)))?.common_prefixes;
+        let of_ours = |folder: &Path| {
+            let (job, lineage, shard) = parse_label(folder.filename()?)?;
+            (job == self.claimed.job.as_str() && shard == self.claimed.shard).then_some(lineage)
+        };
+        Ok(folders.iter().filter_map(of_ours).collect())
+    }
+
+    /// The names in the folder that sort after `after`. Claims sort after all entries.
+    async fn names(&self, after: &str) -> Result<Vec<String>> {
+        self.names_in(&self.folder, after).await
+    }
+
+    async fn names_in(&self, folder: &Path, after: &str) -> Result<Vec<String>> {
+        let listing = match after {
+            "" => self.store.list(Some(folder)),
+            after => self.store.list_with_offset(Some(folder), &under(folder, after)?),
+        };
+        let listed: Vec<_> = listing
+            .try_collect()
+            .await
+            .map_err(|error| store_error(error, &format!("listing {}/{}", self.address, self.label)))?;
+        Ok(listed.iter().filter_map(|object| relative(folder, &object.location).map(str::to_owned)).collect())
+    }
+
+    fn newest(&self, names: &[String]) -> Option<Epoch> {
+        names.iter().filter_map(|name| parse_entry(name)).max()
+    }
+
+    /// The generations that claimed; fails when one of them is newer than this owner.
+    fn claims(&self, names: &[String]) -> Result<Vec<Generation>> {
+        let claims: Vec<Generation> = names.iter().filter_map(|name| parse_claim(name)).collect();
+        match claims.iter().max() {
+            Some(&CLOSED) => Err(self.fenced("a later lineage of the job has begun")),
+            Some(newest) if *newest > self.claimed.generation => {
+                Err(self.fenced(&format!("generation {newest} has taken over")))
+            }
+            _ => Ok(claims),
+        }
+    }
+
+    fn fenced(&self, why: &str) -> Error {
+        let Claimed { job, shard, generation, .. } = &self.claimed;
+        Error::fenced(format!(
+            "{}: {why}; this process is generation {generation} of job '{job}', shard {shard}, and writes nothing more",
+            self.address
+        ))
+    }
+
+    /// What the newest claim knew of the cursor: the listing can begin there, however long the ledger is.
+    async fn known_cursor(&self, claims: &[Generation]) -> Result<Epoch> {
+        let Some(newest) = claims.iter().max() else { return Ok(Epoch::ZERO) };
+        let name = claim(*newest);
+        let address = self.address_of(&name);
+        let found = read(self.store.as_ref(), &under(&self.folder, &name)?, &address).await?;
+        match found {
+            Some(found) => Ok(Epoch(parse(&found.bytes, &address)?["cursor"].as_u64().unwrap_or(0))),
+            None => Ok(Epoch::ZERO),
+        }
+    }
+
+    async fn write_claim(&self, table: &str, cursor: Epoch) -> Result<()> {
+        let name = claim(self.claimed.generation);
+        let address = self.address_of(&name);
+        let body = json!({"version": 1, "generation": self.claimed.generation.0, "cursor": cursor.0, "table": table});
+        let bytes = Bytes::from(body.to_string());
+        let Created::Other(found) = create(self.store.as_ref(), &under(&self.folder, &name)?, &bytes, &address).await?
+        else {
+            return Ok(());
+        };
+        // Opened again by the same owner; or by another table of the job, whose epochs would be taken for this one's.
+        match parse(&found.bytes, &address)?["table"].as_str() {
+            Some(other) if other != table => Err(Error::config(format!(
+                "tables '{other}' and '{table}' write to the same path ({}): give each table a path of its own",
+                self.address.trim_end_matches(LEDGER)
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fences every owner of an older lineage.
+    async fn close_lineage(&self, lineage: Lineage) -> Result<()> {
+        let label = label(&Claimed { lineage, ..self.claimed.clone() });
+        let name = claim(CLOSED);
+        let path = under(&under(&self.root, &label)?, &name)?;
+        let bytes = Bytes::from(json!({"version": 1, "closed_by_lineage": self.claimed.lineage.0}).to_string());
+        create(self.store.as_ref(), &path, &bytes, &format!("{}/{label}/{name}", self.address)).await.map(|_| ())
+    }
+
+    /// Keeps the listings short. Failing is harmless.
+    async fn remove_older(&self, claims: Vec<Generation>) {
+        let older = claims.into_iter().filter(|generation| *generation < self.claimed.generation);
+        let paths: Vec<_> =
+            older.filter_map(|generation| under(&self.folder, &claim(generation)).ok()).map(Ok).collect();
+        let mut deleted = self.store.delete_stream(futures::stream::iter(paths).boxed());
+        while let Some(outcome) = deleted.next().await {
+            if let Err(error) = outcome {
+                tracing::debug!(%error, ledger = %self.address, "an old claim could not be removed; it is left");
+            }
+        }
+    }
+
+    fn address_of(&self, name: &str) -> String {
+        format!("{}/{}/{name}", self.address, self.label)
+    }
+}
+
+fn parse(bytes: &[u8], address: &str) -> Result<Value> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Error::data(format!("{address} is damaged ({error}): look at it, and restore or remove it by hand"))
+            .with_source(error)
+    })
+}

@@ -1,0 +1,187 @@
+//! The contract of `Sink` over the parts: open takes the fence, apply commits chunk after chunk behind it.
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::error::{Failure, call as failed};
+use crate::fence::{self, Fence};
+use crate::{rows, value};
+use aqueduct_core::{Claimed, CommitPermit, Cursor, Error, Result, SealedEpoch, Sink, SinkSpec};
+use async_trait::async_trait;
+use gcloud_sdk::google::firestore::v1::{CommitResponse, Write};
+use gcloud_sdk::prost::Message;
+use gcloud_sdk::prost_types::Timestamp;
+
+/// Google's limit is 10 MiB; the rest is for what stands around the writes.
+const MAX_BYTES: usize = 9 << 20;
+
+/// A collection in Firestore.
+#[derive(Debug)]
+pub(crate) struct FirestoreSink {
+    config: Config,
+    spec: SinkSpec,
+    /// None before `open` and after any error.
+    session: Option<Session>,
+}
+
+/// A claim that has been taken.
+#[derive(Debug)]
+struct Session {
+    client: Client,
+    claimed: Claimed,
+    fence_name: String,
+    /// As it stands, as far as this owner knows, and when it was written.
+    fence: Fence,
+    seen: Timestamp,
+}
+
+impl FirestoreSink {
+    /// Checks options and types; connects to nothing.
+    pub(crate) fn new(spec: &SinkSpec) -> Result<Self> {
+        value::check_types(spec)?;
+        Ok(Self { config: Config::new(spec)?, spec: spec.clone(), session: None })
+    }
+
+    async fn claim(&self, claimed: &Claimed) -> Result<Session> {
+        let table = &self.spec.table;
+        let client = Client::connect(&self.config).await.map_err(|error| error.context(format!("table '{table}'")))?;
+        let fence_name = fence::name(&self.config, claimed, &self.spec);
+        let (found, seen) = self.read_fence(&client, &fence_name).await?;
+        let mine = fence::decide_open(found.as_ref(), claimed, &self.spec, fence::target(&self.config))?;
+        let doing = format!("table '{table}': taking the fence {fence_name}");
+        let response = match client.commit(vec![mine.write(&fence_name, seen)]).await {
+            Ok(response) => response,
+            // Somebody took it in between; who, is known at the next opening. A missing database says NOT_FOUND, too.
+            Err(failure) if failure.is_refusal() && !(found.is_none() && is_missing(&failure)) => {
+                return Err(Error::retry(format!("{doing}: it was written at the same moment; open again")));
+            }
+            Err(failure) => return Err(failed(&self.config.location, &doing, failure)),
+        };
+        let seen = written(&response, &doing)?;
+        Ok(Session { client, claimed: claimed.clone(), fence_name, fence: mine, seen })
+    }
+
+    /// The fence as it stands, and since when.
+    async fn read_fence(&self, client: &Client, name: &str) -> Result<(Option<Fence>, Option<Timestamp>)> {
+        let doing = format!("table '{}': reading the fence {name}", self.spec.table);
+        let document =
+            client.get(name.to_owned()).await.map_err(|failure| failed(&self.config.location, &doing, failure))?;
+        match document {
+            None => Ok((None, None)),
+            Some(document) => {
+                let fence =
+                    Fence::read(&document).map_err(|error| error.context(format!("table '{}'", self.spec.table)))?;
+                Ok((Some(fence), document.update_time))
+            }
+        }
+    }
+
+    async fn write(&self, session: &mut Session, permit: &CommitPermit, epoch: &SealedEpoch) -> Result<()> {
+        let (after, number) = (signed(epoch.after.0.0)?, signed(permit.epoch().0)?);
+        if session.fence.epoch != after {
+            return Err(Error::retry(format!(
+                "table '{}': the cursor stands at epoch {} instead of {after}; open again to go on from there",
+                self.spec.table, session.fence.epoch
+            )));
+        }
+        let entries = rows::arrange(&epoch.batches, &self.config, &self.spec)?;
+        let mut done = session.fence.done(number, entries.len());
+        let doing = format!("table '{}': epoch {number}", self.spec.table);
+        loop {
+            let (documents, next) = self.chunk(&entries, done, epoch);
+            done = next;
+            let fence = session.fence.advanced(number, done, entries.len());
+            let mut writes = vec![fence.write(&session.fence_name, Some(session.seen))];
+            writes.extend(documents);
+            let response = match session.client.commit(writes).await {
+                Ok(response) => response,
+                Err(failure) if failure.is_refusal() => return Err(self.refusal(session, &doing, failure).await),
+                Err(failure) => return Err(failed(&self.config.location, &doing, failure)),
+            };
+            session.seen = written(&response, &doing)?;
+            session.fence = fence;
+            if done >= entries.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The writes from `done` on that fit one commit, and where the next chunk begins. At least one, if there is any.
+    fn chunk(&self, entries: &[rows::Entry], done: usize, epoch: &SealedEpoch) -> (Vec<Write>, usize) {
+        let (mut writes, mut bytes, mut next) = (Vec::new(), 0, done);
+        for entry in entries.iter().skip(done).take(self.config.max_documents) {
+            let write = rows::write(entry, &epoch.batches, &self.config, &self.spec);
+            bytes += write.encoded_len() + 8;
+            if bytes > MAX_BYTES && !writes.is_empty() {
+                break;
+            }
+            writes.push(write);
+            next += 1;
+        }
+        (writes, next)
+    }
+
+    /// Why a commit was refused: a newer owner, a lost race, or a fence that is gone.
+    async fn refusal(&self, session: &Session, doing: &str, failure: Failure) -> Error {
+        match self.read_fence(&session.client, &session.fence_name).await {
+            Ok((found, seen)) if seen != Some(session.seen) => fence::decide_refusal(found.as_ref(), &session.fence),
+            // The fence is as we left it: contention, or something else that was not there.
+            Ok(_) if failure.code() == Some(tonic::Code::Aborted) => failed(&self.config.location, doing, failure),
+            Ok(_) => Error::retry(format!("{doing}: firestore {}: {failure}", self.config.location)),
+            Err(error) => error,
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for FirestoreSink {
+    async fn open(&mut self, claimed: &Claimed) -> Result<Cursor> {
+        self.session = None;
+        let session = self.claim(claimed).await?;
+        let cursor = Cursor(fence::cursor(&session.fence)?);
+        tracing::info!(table = %self.spec.table, database = %self.config.location, collection = %self.config.collection,
+            epoch = cursor.0.0, "firestore sink is open");
+        self.session = Some(session);
+        Ok(cursor)
+    }
+
+    async fn apply(&mut self, permit: CommitPermit, epoch: &SealedEpoch) -> Result<Cursor> {
+        let table = &self.spec.table;
+        let mut session = self
+            .session
+            .take()
+            .ok_or_else(|| Error::retry(format!("table '{table}': the sink is not open; open it first")))?;
+        if *permit.claimed() != session.claimed || permit.epoch() <= epoch.after.0 {
+            return Err(Error::bug(format!(
+                "table '{table}': the permit for epoch {} of generation {} does not fit the claim of generation {} at epoch {}",
+                permit.epoch(),
+                permit.claimed().generation,
+                session.claimed.generation,
+                epoch.after.0
+            )));
+        }
+        // After an error the fence may stand elsewhere than we think: the session ends, open reads it.
+        self.write(&mut session, &permit, epoch).await?;
+        self.session = Some(session);
+        Ok(Cursor(permit.epoch()))
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        self.session = None;
+        Ok(())
+    }
+}
+
+/// When the first write, the fence's, took effect.
+fn written(response: &CommitResponse, doing: &str) -> Result<Timestamp> {
+    let first = response.write_results.first().and_then(|result| result.update_time);
+    first
+        .ok_or_else(|| Error::retry(format!("{doing}: the answer does not say when the fence was written; open again")))
+}
+
+fn is_missing(failure: &Failure) -> bool {
+    failure.code() == Some(tonic::Code::NotFound)
+}
+
+fn signed(epoch: u64) -> Result<i64> {
+    i64::try_from(epoch).map_err(|_| Error::bug(format!("epoch {epoch} does not fit the fence document")))
+}

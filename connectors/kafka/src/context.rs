@@ -1,0 +1,141 @@
+//! What every Kafka client of ours does when librdkafka calls back: remember complaints, make tokens, keep quiet.
+//!
+//! It opens no connection and decides nothing; `client` reads what it has remembered.
+
+use crate::errors::{Complaint, code_of};
+use crate::tokens::TokenSource;
+use aqueduct_core::ErrorKind;
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// How many complaints are remembered.
+const REMEMBERED: usize = 16;
+/// How often a lasting trouble is told in the log.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// The context of consumers and producers.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The table and its duty, for log lines.
+    label: String,
+    tokens: Option<TokenSource>,
+    book: Mutex<Book>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    complaints: VecDeque<Complaint>,
+    told: Option<Instant>,
+    undelivered: Option<Complaint>,
+}
+
+impl Context {
+    pub(crate) fn new(label: impl Into<String>, tokens: Option<TokenSource>) -> Self {
+        Self { label: label.into(), tokens, book: Mutex::default() }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // The book is plain data: a panic elsewhere leaves it usable.
+        self.book.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Remembers what went wrong, and says so in the log from time to time.
+    pub(crate) fn complain(&self, complaint: Complaint) {
+        let mut book = self.book();
+        if book.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            book.told = Some(Instant::now());
+            tracing::warn!(client = %self.label, "Kafka: {complaint}; still trying");
+        }
+        // The newest complaint of a kind is enough.
+        book.complaints.retain(|known| *known != complaint);
+        if book.complaints.len() == REMEMBERED {
+            book.complaints.pop_front();
+        }
+        book.complaints.push_back(complaint);
+    }
+
+    /// What went wrong since the last call of [`Context::forget`], oldest first.
+    pub(crate) fn complaints(&self) -> Vec<Complaint> {
+        self.book().complaints.iter().cloned().collect()
+    }
+
+    /// The complaint that explains most: one that lasts, or else the newest that says more than "all brokers are down".
+    pub(crate) fn explanation(&self) -> Option<Complaint> {
+        let complaints = self.complaints();
+        let lasting = complaints.iter().rev().find(|complaint| complaint.kind() != ErrorKind::Retry);
+        let telling = complaints.iter().rev().find(|complaint| complaint.code != Code::AllBrokersDown);
+        lasting.or(telling).or(complaints.last()).cloned()
+    }
+
+    /// Clears the book.
+    pub(crate) fn forget(&self) {
+        let mut book = self.book();
+        book.complaints.clear();
+        book.undelivered = None;
+    }
+
+    /// The first record that was not delivered since the last [`Context::forget`].
+    pub(crate) fn undelivered(&self) -> Option<Complaint> {
+        self.book().undelivered.clone()
+    }
+}
+
+impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, text: &str) {
+        // Failures arrive as errors too, and properties of the other client kind are no news.
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(client = %self.label, "librdkafka {fac}: {text}");
+            }
+            _ => tracing::debug!(client = %self.label, "librdkafka {fac}: {text}"),
+        }
+    }
+
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.complain(Complaint { code: code_of(&error), text: reason.to_owned() });
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let source = self.tokens.as_ref().ok_or("no source of tokens is configured")?;
+        // librdkafka takes the text as a C string.
+        let token = source.0.token().map_err(|why| why.replace('\0', " "))?;
+        Ok(OAuthToken { token: token.text, principal_name: token.principal, lifetime_ms: token.expires_ms })
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, _: &BaseConsumer<Self>, _: RDKafkaRespErr, _: &mut TopicPartitionList) {
+        // We never subscribe. If a rebalance came all the same, following it would replace the checkpoint's offsets.
+        tracing::error!(client = %self.label, "a rebalance of a manually assigned consumer was ignored");
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::warn!(client = %self.label, "progress could not be shown as committed group offsets: {error}");
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            let complaint = Complaint { code: code_of(error), text: crate::errors::text_of(error) };
+            self.book().undelivered.get_or_insert(complaint);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The sink's cursor: an offset in a private group whose metadata says which claim wrote it.
+//!
+//! The group is `aqueduct.<job>.<shard>.<table>`, the partition is 0 of the sink's topic, the offset is the epoch, the metadata
+//! is `L<lineage>;g<generation>`. Reading is stable (it waits for open transactions); writing is the producer's.
+
+use crate::client::persist;
+use crate::native::Consumer;
+use aqueduct_core::{Claimed, Cursor, Epoch, Error, Generation, Lineage, Result};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::time::Duration;
+
+/// A transaction that a dead process left open can hold the offset back until the broker ends it.
+const STABLE: Duration = Duration::from_secs(30);
+
+/// The group of a sink.
+pub(crate) fn group(claimed: &Claimed, table: &str) -> String {
+    format!("aqueduct.{}.{}.{table}", claimed.job, claimed.shard)
+}
+
+/// A cursor as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) lineage: Lineage,
+    pub(crate) generation: Generation,
+    pub(crate) epoch: Epoch,
+}
+
+impl Stored {
+    /// What `claimed` writes at `epoch`.
+    pub(crate) fn of(claimed: &Claimed, epoch: Epoch) -> Self {
+        Self { lineage: claimed.lineage, generation: claimed.generation, epoch }
+    }
+
+    /// Where the claim's lineage stands: another lineage's epochs say nothing.
+    pub(crate) fn cursor_of(stored: Option<Stored>, claimed: &Claimed) -> Cursor {
+        Cursor(stored.filter(|stored| stored.lineage == claimed.lineage).map_or(Epoch::ZERO, |stored| stored.epoch))
+    }
+
+    /// Fails when a newer owner has written: a later lineage, or a higher generation of the same one.
+    pub(crate) fn check(stored: Option<Stored>, claimed: &Claimed, table: &str) -> Result<()> {
+        match stored {
+            Some(stored) if (stored.lineage, stored.generation) > (claimed.lineage, claimed.generation) => {
+                Err(Error::fenced(format!(
+                    "table '{table}': the Kafka sink belongs to generation {} of lineage {} now, this process is generation {} of lineage {}: \
+                 it must stop",
+                    stored.generation, stored.lineage, claimed.generation, claimed.lineage
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn metadata(self) -> String {
+        format!("L{};g{}", self.lineage, self.generation)
+    }
+
+    fn parse(offset: i64, metadata: &str) -> Option<Self> {
+        let (lineage, generation) = metadata.strip_prefix('L')?.split_once(";g")?;
+        let epoch = Epoch(u64::try_from(offset).ok()?);
+        Some(Self { lineage: Lineage(lineage.parse().ok()?), generation: Generation(generation.parse().ok()?), epoch })
+    }
+
+    /// The list to be committed.
+    pub(crate) fn offsets(self, topic: &str) -> Result<TopicPartitionList> {
+        let mut list = TopicPartitionList::new();
+        let mut element = list.add_partition(topic, 0);
+        let epoch = i64::try_from(self.epoch.0)
+            .map_err(|_| Error::bug(format!("epoch {} does not fit an offset", self.epoch)))?;
+        element
+            .set_offset(Offset::Offset(epoch))
+            .map_err(|error| Error::bug(format!("epoch {epoch} is no offset: {error}")))?;
+        element.set_metadata(self.metadata());
+        Ok(list)
+    }
+}
+
+/// Reads the cursor of the consumer's group.
+pub(crate) fn read(consumer: &Consumer, table: &str, group: &str, topic: &str) -> Result<Option<Stored>> {
+    let what = format!("table '{table}': the sink's cursor in group '{group}' cannot be read");
+    let answer = persist(consumer, STABLE, &what, |slice| {
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(topic, 0);
+        let answer = consumer.committed_offsets(asked, slice.max(Duration::from_secs(2)))?;
+        // An unstable offset (a transaction is being ended) is an error here, and is asked for again.
+        answer.elements().iter().try_for_each(|element| element.error())?;
+        Ok(answer)
+    })?;
+    let elements = answer.elements();
+    let Some(element) = elements.first() else { return Ok(None) };
+    let Offset::Offset(offset) = element.offset() else { return Ok(None) };
+    let stored = Stored::parse(offset, element.metadata());
+    stored.map(Some).ok_or_else(|| {
+        Error::config(format!(
+            "table '{table}': group '{group}' holds offset {offset} with '{}', which no sink of this engine wrote: delete the group's \
+             offset, or rename the job",
+            element.metadata()
+        ))
+    })
+}
+
+#[cfg(test)]
+#[path = "cursor_tests.rs"]
+mod tests;

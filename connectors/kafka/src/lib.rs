@@ -1,0 +1,49 @@
+//! The Kafka connector: a source that loses and repeats nothing, and a sink whose transactions carry its own cursor.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `options` | the `WITH` options of a table, checked |
+//! | `properties`, `files` | `properties.*` in Kafka's words to librdkafka's |
+//! | `tokens` | where OAUTHBEARER tokens come from (MSK IAM) |
+//! | `errors`, `context`, `client` | what went wrong with which broker; connections that can say so |
+//! | `native` | the only unsafe code: batches straight from librdkafka's queues |
+//! | `decode`, `columns` | messages to Arrow batches, dead letters |
+//! | `source`, `offsets`, `reader` | splits, where they begin and end; one reader per thread |
+//! | `sink`, `cursor`, `producer`, `rows` | the transactional sink, its cursor and fence, its records |
+//!
+//! # The source
+//! Partitions are assigned by hand at the checkpoint's offsets; offsets committed to a group only show progress. A table
+//! without `scan.startup.mode` starts at the **earliest** offset (Flink: the group's), so that nothing is lost unasked.
+//! `group-offsets` falls back to the earliest offset where the group has none. A partition found while running starts
+//! at its first record. `scan.bounded.mode` = `latest-offset` takes its bound once, at the first look.
+//!
+//! A record with a null value (a tombstone) is skipped and counted; an empty value, and everything that does not decode,
+//! is a dead letter, also with `json.ignore-parse-errors` = `true`, where Flink would drop it in silence.
+//!
+//! # The sink
+//! Every record is the row as a JSON object. Its key is the column of `key.fields` (or the primary key) as plain text;
+//! several columns make a JSON object; neither makes no key. With `exactly-once` an epoch is one transaction, and the
+//! epoch's number is an offset in that same transaction, in the group `aqueduct.<job>.<shard>.<table>`, on partition 0 of the
+//! topic. Brokers forget offsets of a group that is silent for `offsets.retention.minutes` (7 days): the sink renews its own
+//! while it runs; after a longer stop the cursor is gone.
+
+mod client;
+mod columns;
+mod connector;
+mod context;
+mod cursor;
+mod decode;
+mod errors;
+mod files;
+mod native;
+mod offsets;
+mod options;
+mod producer;
+mod properties;
+mod reader;
+mod rows;
+mod sink;
+mod source;
+mod tokens;
+
+pub use connector::KafkaConnector;

@@ -1,0 +1,98 @@
+//! What went wrong in Postgres, as what the operator does next.
+//!
+//! Decided from the SQLSTATE, not from texts, which are translated and change. Texts are only passed on.
+
+use crate::config::Address;
+use aqueduct_core::{Error, ErrorKind};
+use std::io;
+use std::time::Duration;
+
+/// A failed exchange with the server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The driver's or the server's own error.
+    #[error(transparent)]
+    Sql(#[from] sqlx::Error),
+    /// The server did not answer in time. The connection must be dropped: the statement may still run.
+    #[error("no answer within {} s", .0.as_secs())]
+    Silent(Duration),
+}
+
+/// What is done about a SQLSTATE.
+pub(crate) fn kind_of(state: &str) -> ErrorKind {
+    match state {
+        // The database was dropped; waiting does not bring it back.
+        "57P04" => ErrorKind::FixConfig,
+        _ => match state.get(..2).unwrap_or_default() {
+            // Wrong password, unknown user, unknown database or schema; permissions, missing or changed objects, unknown features.
+            "28" | "3D" | "3F" | "42" | "0A" | "26" => ErrorKind::FixConfig,
+            // Values that do not fit, violated constraints, a trigger that raised, a key twice in a statement.
+            "21" | "22" | "23" | "44" | "P0" => ErrorKind::FixData,
+            // Connections, resources, locks, shutdown, deadlocks, a standby, I/O errors: may pass.
+            _ => ErrorKind::Retry,
+        },
+    }
+}
+
+/// An error of connecting; `address` has no password in it.
+pub(crate) fn connecting(address: &Address, failure: Failure) -> Error {
+    let error = match failure {
+        Failure::Sql(error) => error,
+        Failure::Silent(_) => return Error::retry(format!("postgres {address} cannot be reached: {failure}")),
+    };
+    match &error {
+        sqlx::Error::Database(database) => {
+            let state = database.code().unwrap_or_default().into_owned();
+            let next = match state.get(..2) {
+                Some("28") => "; check 'username' and 'password', and the server's pg_hba.conf",
+                Some("3D") => "; check the database in 'url'",
+                _ => "",
+            };
+            let message = format!("postgres {address} refuses the connection: {} [{state}]{next}", database.message());
+            Error::new(kind_of(&state), message)
+        }
+        // The driver hands on failures of the TLS handshake as I/O errors of this kind.
+        sqlx::Error::Io(cause) if cause.kind() == io::ErrorKind::InvalidData => Error::config(format!(
+            "postgres {address}: TLS failed: {cause}; check 'sslmode', 'ssl-root-cert' and the host name in 'url'"
+        )),
+        sqlx::Error::Tls(cause) => Error::config(format!(
+            "postgres {address}: TLS failed: {cause}; check 'sslmode', 'ssl-root-cert', 'ssl-cert' and 'ssl-key'"
+        )),
+        sqlx::Error::Configuration(cause) => Error::config(format!("postgres {address}: {cause}")),
+        other => Error::retry(format!("postgres {address} cannot be reached: {other}")),
+    }
+    .with_source(error)
+}
+
+/// An error of a statement. `doing` says which table and what for, such as `table 'x': epoch 7`.
+pub(crate) fn statement(address: &Address, doing: &str, failure: Failure) -> Error {
+    let error = match failure {
+        Failure::Sql(error) => error,
+        Failure::Silent(_) => return Error::retry(format!("{doing}: postgres {address}: {failure}")),
+    };
+    match &error {
+        sqlx::Error::Database(database) => {
+            let state = database.code().unwrap_or_default().into_owned();
+            let detail =
+                database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().and_then(|error| error.detail());
+            let detail = detail.map(|detail| format!("; {detail}")).unwrap_or_default();
+            let next = match state.as_str() {
+                "42501" => format!("; grant it to '{}'", address.username),
+                "42P01" => "; the table has gone since the job started".to_owned(),
+                "42703" | "42804" | "42P10" => "; the table has changed since the job started".to_owned(),
+                "26000" | "42P05" => "; a pooler in between must keep one session per client (session mode)".to_owned(),
+                "25006" => "; the server is read-only (a standby?)".to_owned(),
+                _ => String::new(),
+            };
+            let message = format!("{doing}: postgres {address}: {} [{state}]{detail}{next}", database.message());
+            Error::new(kind_of(&state), message)
+        }
+        sqlx::Error::Encode(cause) => Error::data(format!("{doing}: a value cannot be sent to postgres: {cause}")),
+        other => Error::retry(format!("{doing}: postgres {address}: {other}")),
+    }
+    .with_source(error)
+}
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

@@ -1,0 +1,179 @@
+//! Immutable contents under content names: put once, read back checked.
+//!
+//! Which blobs are needed is decided elsewhere; this file remembers which are known to be there and which were put for the
+//! coming commit.
+
+use crate::ids::hex;
+use crate::paths::ShardPaths;
+use crate::reader::Shared;
+use crate::record::{BlobRef, CommitBody};
+use crate::store::{Store, kind_of};
+use aqueduct_core::{Error, ErrorKind, Generation, Result};
+use bytes::Bytes;
+use object_store::path::Path;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+
+/// From this size on hashing leaves the async thread.
+const HASH_ELSEWHERE: usize = 1 << 20;
+
+/// What is known about blobs.
+#[derive(Debug, Default)]
+pub(crate) struct BlobBook {
+    /// Hash to a blob that exists: size and reference.
+    known: BTreeMap<String, (u64, String)>,
+    /// Blobs put since the last commit that named them.
+    pinned: BTreeSet<String>,
+    /// Hashes whose plain name this owner has given up for deletion, and how often: the next name differs, because a delayed
+    /// delete may still arrive.
+    given_up: BTreeMap<String, u32>,
+}
+
+impl BlobBook {
+    /// Knows the blobs of the commit that was taken over.
+    pub(crate) fn new(newest: Option<&CommitBody>) -> Self {
+        let mut book = Self::default();
+        for blob in newest.into_iter().flat_map(CommitBody::blobs) {
+            book.known.insert(blob.sha256.clone(), (blob.bytes, blob.object.clone()));
+        }
+        book
+    }
+
+    /// A known blob with these contents; from now on it stays until the coming commit has named it.
+    fn reuse(&mut self, sha256: &str, bytes: u64) -> Option<String> {
+        let (size, object) = self.known.get(sha256)?;
+        if *size != bytes {
+            return None;
+        }
+        self.pinned.insert(object.clone());
+        Some(object.clone())
+    }
+
+    fn next_name(&self, generation: Generation, sha256: &str) -> String {
+        ShardPaths::blob_object(generation, sha256, self.given_up.get(sha256).copied().unwrap_or(0))
+    }
+
+    fn learn(&mut self, sha256: &str, bytes: u64, object: &str) {
+        self.pinned.insert(object.to_owned());
+        self.known.insert(sha256.to_owned(), (bytes, object.to_owned()));
+    }
+
+    pub(crate) fn pinned(&self) -> &BTreeSet<String> {
+        &self.pinned
+    }
+
+    /// The commit that names these blobs is durable.
+    pub(crate) fn committed(&mut self, body: &CommitBody) {
+        for blob in body.blobs() {
+            self.pinned.remove(&blob.object);
+        }
+    }
+
+    /// The blobs will be deleted.
+    pub(crate) fn give_up(&mut self, objects: &BTreeSet<String>) {
+        let given_up = &mut self.given_up;
+        self.known.retain(|sha256, (_, object)| {
+            let stays = !objects.contains(object);
+            if !stays {
+                *given_up.entry(sha256.clone()).or_insert(0) += 1;
+            }
+            stays
+        });
+    }
+}
+
+/// Puts contents, unless they are known to be there.
+pub(crate) async fn put(shared: &Shared, name: &str, contents: Bytes) -> Result<BlobRef> {
+    let sha256 = hash(&contents).await?;
+    let bytes = contents.len() as u64;
+    let blob = |object: String| BlobRef { name: name.to_owned(), sha256: sha256.clone(), bytes, object };
+    let reused = shared.book().reuse(&sha256, bytes);
+    if let Some(object) = reused {
+        shared.counters.reused_blobs.fetch_add(1, Ordering::Relaxed);
+        return Ok(blob(object));
+    }
+    let object = shared.book().next_name(shared.claimed.generation, &sha256);
+    let path = place(&shared.paths, &object)?;
+    let uploaded = create(shared, &path, contents).await?;
+    shared.book().learn(&sha256, bytes, &object);
+    if uploaded {
+        shared.counters.uploaded_blobs.fetch_add(1, Ordering::Relaxed);
+        shared.counters.uploaded_bytes.fetch_add(bytes, Ordering::Relaxed);
+    } else {
+        shared.counters.reused_blobs.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(blob(object))
+}
+
+/// True when this call uploaded, false when the blob was there. After any error the object's size decides: the name is the
+/// contents' hash, so that whoever wrote it wrote the same.
+async fn create(shared: &Shared, path: &Path, contents: Bytes) -> Result<bool> {
+    let (store, mut tries, mut first) = (&shared.store, shared.store.tries(), true);
+    loop {
+        let Err(error) = store.create_once(path, contents.clone()).await else { return Ok(true) };
+        shared.counters.put_readbacks.fetch_add(1, Ordering::Relaxed);
+        match store.size(path).await? {
+            Some(size) if size == contents.len() as u64 => {
+                let there_before = first && matches!(error, object_store::Error::AlreadyExists { .. });
+                return Ok(!there_before);
+            }
+            Some(size) => {
+                return Err(Error::data(format!(
+                    "blob '{path}' has {size} bytes instead of {}; it was changed from outside, delete it and start again",
+                    contents.len()
+                )));
+            }
+            None if kind_of(&error) != ErrorKind::Retry || !tries.again().await => {
+                return Err(store.explain(error, "create", path));
+            }
+            None => first = false,
+        }
+    }
+}
+
+/// The checked contents.
+pub(crate) async fn get(store: &Store, paths: &ShardPaths, blob: &BlobRef) -> Result<Bytes> {
+    let path = place(paths, &blob.object)?;
+    let next =
+        "restore the object from a copy or an older version of it, or give the job a new pipeline.name to begin afresh";
+    let contents = store
+        .read(&path)
+        .await?
+        .ok_or_else(|| Error::data(format!("checkpoint file '{}' (object '{path}') is missing; {next}", blob.name)))?;
+    if contents.len() as u64 != blob.bytes {
+        return Err(Error::data(format!(
+            "checkpoint file '{}' (object '{path}') is damaged: {} bytes instead of {}; {next}",
+            blob.name,
+            contents.len(),
+            blob.bytes
+        )));
+    }
+    let sha256 = hash(&contents).await?;
+    if sha256 != blob.sha256 {
+        return Err(Error::data(format!(
+            "checkpoint file '{}' (object '{path}') is damaged: SHA-256 {sha256} instead of {}; {next}",
+            blob.name, blob.sha256
+        )));
+    }
+    Ok(contents)
+}
+
+/// Where a reference points.
+pub(crate) fn place(paths: &ShardPaths, object: &str) -> Result<Path> {
+    paths.blob(object).ok_or_else(|| {
+        Error::data(format!(
+            "'{object}' is not a blob of '{}'; the record that names it was changed by hand",
+            paths.folder()
+        ))
+    })
+}
+
+async fn hash(contents: &Bytes) -> Result<String> {
+    if contents.len() < HASH_ELSEWHERE {
+        return Ok(hex(&Sha256::digest(contents)));
+    }
+    let contents = contents.clone();
+    let hashing = tokio::task::spawn_blocking(move || hex(&Sha256::digest(&contents)));
+    hashing.await.map_err(|error| Error::bug(format!("hashing a blob failed: {error}")).with_source(error))
+}

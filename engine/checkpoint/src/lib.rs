@@ -1,0 +1,35 @@
+//! The checkpoint room: the claim log of a shard, content-named blobs, and the only mint of commit permits.
+//!
+//! | part | duty |
+//! |---|---|
+//! | [`protocol`] | pure decisions: facts in, one named decision out; no tokio, no object store, no clock |
+//! | `paths` | every path, built in one file |
+//! | [`record`] | what is written: records, their version and checksum |
+//! | [`ShardLog`] | own a shard, commit epochs, collect garbage; [`ShardReader`] is its half for sink tasks |
+//! | [`inspect()`], [`show`], [`verify`] | look without claiming |
+//!
+//! It does not know what state files or outbox segments mean, and it decides nothing about when to seal.
+
+mod append;
+mod blobs;
+mod collect;
+#[cfg(test)]
+mod faults;
+mod history;
+mod ids;
+mod inspect;
+mod log;
+mod own;
+mod paths;
+pub mod protocol;
+mod reader;
+pub mod record;
+mod store;
+
+pub use collect::Collected;
+pub use ids::{IdSource, SystemIds};
+pub use inspect::{BlobProblem, ClaimInfo, CommitInfo, CommitView, LineageInfo, ShardInfo, inspect, show, verify};
+pub use log::ShardLog;
+pub use reader::{LogStats, ShardReader};
+pub use record::{BlobRef, CommitBody, OutboxSegment, QueryState, SplitState};
+pub use store::Patience;

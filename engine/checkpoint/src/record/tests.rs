@@ -1,0 +1,94 @@
+//! Records survive the way to bytes and back, and every kind of damage is seen.
+
+use super::*;
+use serde_json::json;
+
+fn body() -> CommitBody {
+    let blob = |name: &str| BlobRef {
+        name: name.to_owned(),
+        sha256: "00ff".to_owned(),
+        bytes: 3,
+        object: "blobs/g2/00ff".to_owned(),
+    };
+    CommitBody {
+        epoch: Epoch(5),
+        sealed_at_ms: 1_767_225_600_250,
+        splits: vec![SplitState {
+            source: "images".to_owned(),
+            split: SplitId::new("product-images.processed", 3),
+            next: Offset(17),
+            watermark: Watermark::Idle(EventTime::MIN),
+        }],
+        source_identity: BTreeMap::from([("images".to_owned(), SourceIdentity::default())]),
+        queries: BTreeMap::from([(
+            "q1".to_owned(),
+            QueryState {
+                name: "minutes".to_owned(),
+                fingerprint: vec!["keys: size_label".to_owned()],
+                fired_up_to: EventTime(60_000),
+            },
+        )]),
+        ledger: json!({"read": 18, "late": 1}),
+        state_files: vec![blob("000012.sst")],
+        outbox: vec![OutboxSegment { sink: "pg".to_owned(), rows: 2, blob: blob("pg-0"), sequence: 0 }],
+        finished: false,
+    }
+}
+
+fn commit() -> Record {
+    Record {
+        slot: Slot(9),
+        put_id: "ab".repeat(16),
+        generation: Generation(2),
+        lineage: Lineage(1),
+        shard: ShardId(0),
+        kind: Kind::Commit { body: Box::new(body()) },
+    }
+}
+
+#[test]
+fn every_kind_comes_back_as_it_was() {
+    let claim = Record { kind: Kind::Claim { newest_commit: Some(Slot(4)) }, ..commit() };
+    let first = Record { kind: Kind::Claim { newest_commit: None }, ..commit() };
+    let rewind = Record { kind: Kind::Rewind { from_lineage: Lineage(1), from_epoch: Epoch(4) }, ..commit() };
+    for record in [commit(), claim, first, rewind] {
+        assert_eq!(decode::<Record>(&encode(&record).unwrap()).unwrap(), record);
+    }
+    let boundary =
+        Boundary { slot: Slot(3), put_id: "x".to_owned(), generation: Generation(1), claims: vec![Slot(0), Slot(2)] };
+    assert_eq!(decode::<Boundary>(&encode(&boundary).unwrap()).unwrap(), boundary);
+}
+
+/// Format 1, byte for byte: a later program must go on reading it.
+#[test]
+fn format_one_is_golden() {
+    let golden = include_str!("golden-v1.json");
+    assert_eq!(String::from_utf8(encode(&commit()).unwrap()).unwrap(), golden);
+    assert_eq!(decode::<Record>(golden.as_bytes()).unwrap(), commit());
+}
+
+#[test]
+fn every_flipped_byte_and_every_cut_is_damage() {
+    let bytes = encode(&commit()).unwrap();
+    for at in 0..bytes.len() - 1 {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x04;
+        let read = decode::<Record>(&flipped);
+        assert!(read.is_err(), "byte {at} flipped and not seen");
+        assert!(decode::<Record>(&bytes[..at]).is_err(), "cut at {at} and not seen");
+    }
+    assert!(matches!(decode::<Record>(b""), Err(Unreadable::Damaged(_))));
+}
+
+#[test]
+fn a_newer_format_is_named_and_not_called_damage() {
+    let text = String::from_utf8(encode(&commit()).unwrap()).unwrap().replacen("\"format\":1", "\"format\":2", 1);
+    assert_eq!(decode::<Record>(text.as_bytes()), Err(Unreadable::TooNew { found: 2 }));
+}
+
+#[test]
+fn a_body_names_all_its_blobs() {
+    let body = body();
+    let names: Vec<&str> = body.blobs().map(|blob| blob.name.as_str()).collect();
+    assert_eq!(names, ["000012.sst", "pg-0"]);
+}

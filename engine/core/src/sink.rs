@@ -1,0 +1,112 @@
+//! The writing side of the boundary: a [`Sink`] applies sealed epochs behind its own fence.
+//!
+//! What is delivered when, and whether this process may deliver at all, is decided in the checkpoint room; the right to
+//! apply arrives as a [`CommitPermit`].
+
+use crate::{Epoch, Generation, JobName, Lineage, Options, Result, ShardId, TableColumn};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+
+/// What a sink is made from.
+#[derive(Debug, Clone)]
+pub struct SinkSpec {
+    /// The table's name in the job; part of the sink's identity together with the job's name.
+    pub table: String,
+    /// The `WITH` options.
+    pub options: Options,
+    /// The columns; the schema of every batch, in this order.
+    pub columns: Vec<TableColumn>,
+    /// Indexes into `columns` of `PRIMARY KEY (...) NOT ENFORCED`; empty without one.
+    pub primary_key: Vec<usize>,
+    /// Indexes into `columns` of `PARTITIONED BY (...)`; empty without one.
+    pub partitioned_by: Vec<usize>,
+}
+
+/// Who writes: the owner of a shard, after its claim was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// The job.
+    pub job: JobName,
+    /// The line of epochs.
+    pub lineage: Lineage,
+    /// The shard.
+    pub shard: ShardId,
+    /// This owner's generation. The sink's fence refuses every lower one from now on.
+    pub generation: Generation,
+}
+
+/// What a sink has applied: everything up to and including this epoch of the claimed lineage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor(pub Epoch);
+
+/// The right to make one epoch visible. Only the checkpoint room mints it, after the epoch's record is durable.
+#[derive(Debug)]
+pub struct CommitPermit {
+    claimed: Claimed,
+    epoch: Epoch,
+}
+
+impl CommitPermit {
+    /// For the checkpoint room only; the architecture test fails on any other caller (test doubles excepted).
+    #[doc(hidden)]
+    pub fn mint(claimed: Claimed, epoch: Epoch) -> Self {
+        Self { claimed, epoch }
+    }
+
+    /// Who may apply.
+    pub fn claimed(&self) -> &Claimed {
+        &self.claimed
+    }
+
+    /// What may be applied.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+}
+
+/// The rows that one epoch brings to one sink. Its contents never change, however often it is delivered.
+#[derive(Debug, Clone)]
+pub struct SealedEpoch {
+    /// The cursor that the sink stands at: the fence expects exactly this one.
+    pub after: Cursor,
+    /// When the epoch was sealed, in milliseconds since 1970; the same at each delivery.
+    pub sealed_at_ms: i64,
+    /// The rows, in order, with the columns of [`SinkSpec::columns`]. At least one row; epochs without rows are not delivered.
+    pub batches: Vec<RecordBatch>,
+}
+
+impl SealedEpoch {
+    /// Rows in all batches.
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+/// A table that takes sealed epochs.
+///
+/// # Who implements
+/// Connectors; one value per table and job, owned by one task.
+/// # Atomicity and ordering
+/// `apply` makes the rows of an epoch visible and advances the cursor in one atomic step of the external system (or, where
+/// the system has none, in steps of which only the last one makes the epoch count). Epochs arrive in ascending order;
+/// numbers may be skipped (epochs without rows). Rows of an epoch with the same primary key: the last one wins.
+/// # Fence
+/// After `open` of generation g, no `apply` of a lower generation may change anything; it fails with
+/// [`crate::ErrorKind::Fenced`]. An `apply` whose `after` is not the stored cursor changes nothing and fails.
+/// # Idempotency and retry
+/// After [`crate::ErrorKind::Retry`] the outcome may be unknown: the caller waits, calls `open` again with the same claim
+/// and goes on after the cursor that it returns.
+/// # Cancel-safety
+/// None is asked for: the engine never drops a running call except at process exit.
+#[async_trait]
+pub trait Sink: Send {
+    /// Connects, checks table and columns, takes the fence for the claim's generation, and returns the cursor of the
+    /// claim's lineage ([`Epoch::ZERO`] before the first epoch). May be called again after an error.
+    async fn open(&mut self, claimed: &Claimed) -> Result<Cursor>;
+
+    /// Applies one epoch and returns the new cursor, which is the permit's epoch.
+    async fn apply(&mut self, permit: CommitPermit, epoch: &SealedEpoch) -> Result<Cursor>;
+
+    /// Ends connections. Nothing may be lost by not calling it.
+    async fn close(&mut self) -> Result<()>;
+}

@@ -1,0 +1,65 @@
+//! What the runner hands to the runtime: settings as numbers, collaborators as values.
+//!
+//! Parsing text into these happens in the runner; no default is decided here.
+
+use aqueduct_core::{Clock, JobName, Sink, Source};
+use aqueduct_plan::JobPlan;
+use object_store::{ObjectStore, path::Path};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Numbers and names.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `pipeline.name`
+    pub job: JobName,
+    /// `parallelism.default`: number of reading threads, at least 1.
+    pub parallelism: usize,
+    /// `execution.checkpointing.interval`
+    pub checkpoint_interval: Duration,
+    /// `execution.checkpointing.min-pause`: the least time between two seals, also after a fired window.
+    pub checkpoint_min_pause: Duration,
+    /// Undelivered outbox bytes of one sink above which reading waits.
+    pub max_backlog_bytes: u64,
+    /// Result bytes buffered in the threads above which an epoch is sealed early.
+    pub max_buffered_bytes: u64,
+    /// Late rows and dead letters kept per epoch and query (all are counted).
+    pub max_kept_exits: usize,
+    /// How often new splits are looked for; `None` is never.
+    pub discovery_interval: Option<Duration>,
+    /// Committed epochs kept for restores, at least 1.
+    pub retained_checkpoints: usize,
+}
+
+/// Collaborators.
+pub struct Environment {
+    /// The store of `execution.checkpointing.dir`, and the folder in it (without the job's name).
+    pub checkpoint_store: Arc<dyn ObjectStore>,
+    /// See `checkpoint_store`.
+    pub checkpoint_root: Path,
+    /// A local folder for RocksDB; emptied at the start.
+    pub state_dir: PathBuf,
+    /// One per [`JobPlan::sources`], in order.
+    pub sources: Vec<Box<dyn Source>>,
+    /// One per [`JobPlan::sinks`], in order.
+    pub sinks: Vec<Box<dyn Sink>>,
+    /// Wall and steady time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A job ready to run.
+pub struct Job {
+    /// What to compute.
+    pub plan: JobPlan,
+    /// Numbers and names.
+    pub settings: Settings,
+    /// Collaborators.
+    pub environment: Environment,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

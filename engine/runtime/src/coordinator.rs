@@ -1,0 +1,377 @@
+//! The coordinator: watches the threads, decides when to seal, ends the job.
+//!
+//! It moves no rows. Windows fire only here: it picks the watermark up to which they fire BEFORE it asks the threads to
+//! cut, so that a cut needs no second round between threads.
+
+use crate::config::Settings;
+use crate::epochs::{Barrier, Committed, Epochs};
+use crate::progress::{Command, Cut, Event, SourceCounts, WorkerProgress};
+use crate::start::{Started, Thread, with_source};
+use crate::status::{JobState, StatusBoard, StatusSnapshot};
+use crate::view;
+use aqueduct_core::{Error, EventTime, Result, SplitStart, Watermark};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How often the threads are looked at.
+const TICK: Duration = Duration::from_millis(20);
+/// How often the status board is refreshed.
+const REFRESH: Duration = Duration::from_millis(100);
+/// After a stop was asked for, delivery may take so long; what is left is delivered at the next start.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+/// Reading waits when a seal takes longer than this: the store is down.
+const SLOW_SEAL: Duration = Duration::from_secs(30);
+
+/// What the job is doing about its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// No more reading; the last epoch is still to be sealed.
+    Ending(JobState),
+    /// The last epoch is sealed; sinks are catching up.
+    Delivering(JobState),
+}
+
+type SealTask = JoinHandle<(Box<Epochs>, Result<Committed>)>;
+
+/// The coordinator of one shard.
+pub(crate) struct Coordinator {
+    started: Started,
+    /// `None` while a seal runs.
+    epochs: Option<Box<Epochs>>,
+    settings: Settings,
+    status: Arc<StatusBoard>,
+    phase: Phase,
+    /// A barrier that not all threads have answered: the cuts so far.
+    barrier: Option<Barrier>,
+    sealing: Option<SealTask>,
+    last_committed: Option<Committed>,
+    /// Steady times.
+    last_seal: Duration,
+    last_discovery: Duration,
+    last_refresh: Duration,
+    stop_asked: Option<Duration>,
+    /// Records read and splits' offsets at the last seal, to know whether there is anything to seal.
+    sealed_records: u64,
+}
+
+impl Coordinator {
+    pub(crate) fn new(mut started: Started, settings: Settings, status: Arc<StatusBoard>) -> Self {
+        let now = started.clock.steady();
+        let epochs = started.take_epochs();
+        Self {
+            started,
+            epochs,
+            settings,
+            status,
+            phase: Phase::Running,
+            barrier: None,
+            sealing: None,
+            last_committed: None,
+            last_seal: now,
+            last_discovery: now,
+            last_refresh: Duration::ZERO,
+            stop_asked: None,
+            sealed_records: 0,
+        }
+    }
+
+    /// Runs until the input ends, a stop is asked for, or something cannot be cured by waiting.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<StatusSnapshot> {
+        let outcome = self.serve(&mut stop).await;
+        // The threads end when their inbox closes or they are told; nobody waits for one that hangs in a client library.
+        for thread in &self.started.threads {
+            let _ = thread.commands.send(Command::Stop);
+        }
+        self.refresh(&self.progress(), true);
+        outcome.map(|()| self.status.snapshot())
+    }
+
+    async fn serve(&mut self, stop: &mut watch::Receiver<bool>) -> Result<()> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                Some(error) = self.started.failures.recv() => return Err(error),
+                Some(event) = self.started.events.recv() => match event {
+                    Event::Cut(cut) => self.take_cut(*cut)?,
+                    Event::Failed(error) => return Err(error),
+                },
+                sealed = join(&mut self.sealing) => self.take_sealed(sealed).await?,
+                _ = tick.tick() => {
+                    if *stop.borrow() && self.stop_asked.is_none() {
+                        self.stop_asked = Some(self.started.clock.steady());
+                        self.started.job.draining.store(true, Ordering::Relaxed);
+                        self.begin_end(JobState::Stopped);
+                    }
+                    if self.step().await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin_end(&mut self, state: JobState) {
+        if self.phase == Phase::Running {
+            self.phase = Phase::Ending(state);
+            self.status.update(|snapshot| snapshot.state = JobState::Draining);
+        }
+    }
+
+    /// One look at everything. True when the job is over.
+    async fn step(&mut self) -> Result<bool> {
+        let progress = self.progress();
+        let now = self.started.clock.steady();
+        let watermarks = self.watermarks(&progress);
+        self.throttle(now);
+        self.refresh(&progress, false);
+        if self.phase == Phase::Running && progress.iter().all(|worker| worker.ended) && self.bounded() {
+            self.begin_end(JobState::Finished);
+        }
+        if let Phase::Delivering(state) = self.phase {
+            return self.delivered(state, now);
+        }
+        if let Some(asked) = self.stop_asked.filter(|asked| now.saturating_sub(*asked) > STOP_PATIENCE) {
+            return Err(Error::retry(format!(
+                "the last epoch could not be sealed within {} s of the request to stop; the next start goes on from the checkpoint before it",
+                now.saturating_sub(asked).as_secs()
+            )));
+        }
+        if self.barrier.is_none() && self.sealing.is_none() {
+            self.maybe_seal(&progress, &watermarks, now).await?;
+        }
+        self.discover(now).await?;
+        Ok(false)
+    }
+
+    fn bounded(&self) -> bool {
+        self.started
+            .sources
+            .iter()
+            .all(|source| source.lock().unwrap_or_else(std::sync::PoisonError::into_inner).bounded())
+    }
+
+    fn delivered(&mut self, state: JobState, now: Duration) -> Result<bool> {
+        let all = self.started.deliveries.iter().all(|delivery| delivery.is_idle());
+        let given_up = self.stop_asked.is_some_and(|asked| now.saturating_sub(asked) > STOP_PATIENCE);
+        if !all && !given_up {
+            return Ok(false);
+        }
+        if !all {
+            tracing::warn!("stopped with sealed epochs that a sink has not taken; the next start delivers them");
+        }
+        self.status.update(|snapshot| snapshot.state = state);
+        Ok(true)
+    }
+
+    fn progress(&self) -> Vec<WorkerProgress> {
+        self.started.threads.iter().map(|thread| thread.shared.progress()).collect()
+    }
+
+    /// Per source; also told to the threads, for those who want Flink's late scope.
+    fn watermarks(&self, progress: &[WorkerProgress]) -> Vec<EventTime> {
+        let mut all = Vec::with_capacity(self.started.plan.sources.len());
+        for (source, shared) in self.started.job.watermarks.iter().enumerate() {
+            let splits = progress.iter().flat_map(|worker| &worker.splits).filter(|split| split.source == source);
+            let at = Watermark::combine(splits.map(|split| split.watermark()));
+            shared.fetch_max(at.0, Ordering::Relaxed);
+            all.push(at);
+        }
+        all
+    }
+
+    /// Reading waits while a sink is far behind or the store does not take an epoch.
+    fn throttle(&self, now: Duration) {
+        let backlog =
+            self.started.deliveries.iter().any(|delivery| delivery.backlog_bytes() > self.settings.max_backlog_bytes);
+        let slow = self.sealing.is_some()
+            && now.saturating_sub(self.last_seal) > SLOW_SEAL.max(self.settings.checkpoint_interval * 2);
+        self.started.job.paused.store(backlog || slow, Ordering::Relaxed);
+    }
+
+    async fn maybe_seal(&mut self, progress: &[WorkerProgress], watermarks: &[EventTime], now: Duration) -> Result<()> {
+        let since = now.saturating_sub(self.last_seal);
+        let ending = matches!(self.phase, Phase::Ending(_));
+        if !ending {
+            if since < self.settings.checkpoint_min_pause.min(self.settings.checkpoint_interval) {
+                return Ok(());
+            }
+            let buffered: u64 =
+                self.started.threads.iter().map(|thread| thread.shared.buffered.load(Ordering::Relaxed)).sum();
+            let fireable = self.fireable(progress, watermarks);
+            let due = since >= self.settings.checkpoint_interval;
+            if !(fireable || buffered > self.settings.max_buffered_bytes || due) {
+                return Ok(());
+            }
+            if due && !fireable && buffered == 0 && records(progress) == self.sealed_records {
+                // Nothing to seal: only see that the shard is still ours.
+                self.last_seal = now;
+                if let Some(epochs) = &self.epochs {
+                    match epochs.log.check_owner().await {
+                        Err(error) if error.kind() == aqueduct_core::ErrorKind::Fenced => return Err(error),
+                        _ => return Ok(()),
+                    }
+                }
+                return Ok(());
+            }
+        }
+        self.last_seal = now;
+        let fire_up_to = Arc::new(watermarks.iter().map(|at| at.0).collect::<Vec<_>>());
+        for thread in &self.started.threads {
+            let barrier = Command::Barrier { fire_up_to: fire_up_to.clone() };
+            if thread.commands.send(barrier).is_err() {
+                // Its own error is on the way.
+                return Ok(());
+            }
+        }
+        let finished = self.phase == Phase::Ending(JobState::Finished);
+        self.barrier = Some(Barrier { cuts: Vec::new(), fire_up_to, finished, begun: now, sources: BTreeMap::new() });
+        Ok(())
+    }
+
+    fn fireable(&self, progress: &[WorkerProgress], watermarks: &[EventTime]) -> bool {
+        self.started.plan.queries.iter().enumerate().any(|(index, query)| match query.input {
+            aqueduct_plan::QueryInput::Source(source) => progress
+                .iter()
+                .filter_map(|worker| worker.next_ends.get(index).copied().flatten())
+                .any(|end| end.saturating_sub(1) <= watermarks[source].0),
+            aqueduct_plan::QueryInput::System(_) => false,
+        })
+    }
+
+    fn take_cut(&mut self, cut: Cut) -> Result<()> {
+        let threads = self.started.threads.len();
+        let barrier = self.barrier.as_mut().ok_or_else(|| Error::bug("a cut came without a barrier"))?;
+        barrier.cuts.push(cut);
+        if barrier.cuts.len() < threads {
+            return Ok(());
+        }
+        let progress = self.progress();
+        let mut barrier = self.barrier.take().ok_or_else(|| Error::bug("the barrier is gone"))?;
+        barrier.sources = self.source_totals(&progress);
+        self.sealed_records = records(&progress);
+        let epochs = self.epochs.take().ok_or_else(|| Error::bug("two epochs are being sealed at once"))?;
+        self.sealing = Some(tokio::spawn(epochs.seal(barrier)));
+        Ok(())
+    }
+
+    async fn take_sealed(
+        &mut self,
+        sealed: std::result::Result<(Box<Epochs>, Result<Committed>), tokio::task::JoinError>,
+    ) -> Result<()> {
+        self.sealing = None;
+        let (epochs, outcome) = sealed.map_err(|error| Error::bug(format!("sealing an epoch panicked: {error}")))?;
+        self.epochs = Some(epochs);
+        let committed = outcome?;
+        tracing::debug!(epoch = %committed.epoch, "epoch committed");
+        self.last_committed = Some(committed);
+        if let Phase::Ending(state) = self.phase {
+            self.phase = Phase::Delivering(state);
+        }
+        self.publish_progress();
+        Ok(())
+    }
+
+    /// Shows committed positions to outsiders; failures are the source's to log.
+    fn publish_progress(&self) {
+        let Some(epochs) = &self.epochs else { return };
+        let offsets = epochs.committed_offsets();
+        for (index, source) in self.started.sources.iter().enumerate() {
+            let table = &self.started.plan.sources[index].spec.table;
+            let mine: Vec<SplitStart> =
+                offsets.iter().filter(|(name, _)| name == table).map(|(_, start)| start.clone()).collect();
+            let source = source.clone();
+            tokio::spawn(async move {
+                if let Err(error) = with_source(&source, move |source| source.publish_progress(&mine)).await {
+                    tracing::warn!(error = %error, "progress could not be published; the checkpoint is not affected");
+                }
+            });
+        }
+    }
+
+    /// Since the lineage began: what the checkpoint says and what the threads read since.
+    fn source_totals(&self, progress: &[WorkerProgress]) -> BTreeMap<String, SourceCounts> {
+        let mut totals = self.started.base_sources.clone();
+        for (index, source) in self.started.plan.sources.iter().enumerate() {
+            let total = totals.entry(source.spec.table.clone()).or_default();
+            for counts in progress.iter().filter_map(|worker| worker.sources.get(index)) {
+                total.records += counts.records;
+                total.dead += counts.dead;
+                total.skipped += counts.skipped;
+            }
+        }
+        totals
+    }
+
+    /// Looks for new splits now and then and gives them to the thread with the fewest.
+    async fn discover(&mut self, now: Duration) -> Result<()> {
+        let due =
+            self.settings.discovery_interval.is_some_and(|every| now.saturating_sub(self.last_discovery) >= every);
+        if !due || self.phase != Phase::Running {
+            return Ok(());
+        }
+        self.last_discovery = now;
+        for index in 0..self.started.sources.len() {
+            let source = self.started.sources[index].clone();
+            let found = match with_source(&source, |source| source.discover()).await {
+                Ok((splits, _)) => splits,
+                Err(error) => {
+                    tracing::warn!(error = %error, "new partitions could not be looked for; trying again later");
+                    continue;
+                }
+            };
+            let new: Vec<_> = found.into_iter().filter(|split| !self.started.known[index].contains(split)).collect();
+            for split in new {
+                tracing::info!(split = %split, "a new partition is read from its first record");
+                let asked = split.clone();
+                let offset = with_source(&source, move |source| source.start_of(&asked, true)).await?;
+                let start = SplitStart { split: split.clone(), offset };
+                let thread = self.started.threads.iter_mut().min_by_key(|thread| thread.splits);
+                let thread: &mut Thread = thread.ok_or_else(|| Error::bug("the job has no threads"))?;
+                let reader = if thread.reads.insert(index) {
+                    let starts = vec![start.clone()];
+                    Some(with_source(&source, move |source| source.reader(starts)).await?)
+                } else {
+                    None
+                };
+                thread.splits += 1;
+                let _ =
+                    thread.commands.send(Command::Assign { source: index, reader, splits: vec![(start, i64::MIN)] });
+                self.started.known[index].insert(split);
+            }
+        }
+        Ok(())
+    }
+
+    fn refresh(&mut self, progress: &[WorkerProgress], now_please: bool) {
+        let now = self.started.clock.steady();
+        if !now_please && now.saturating_sub(self.last_refresh) < REFRESH {
+            return;
+        }
+        self.last_refresh = now;
+        let sources = self.source_totals(progress);
+        self.status.update(|snapshot| {
+            view::fill(snapshot, &self.started, progress, &sources, self.last_committed.as_ref());
+        });
+    }
+}
+
+fn records(progress: &[WorkerProgress]) -> u64 {
+    progress.iter().flat_map(|worker| &worker.sources).map(|counts| counts.records).sum()
+}
+
+/// Waits for the task that is running, or for ever when there is none.
+async fn join(
+    task: &mut Option<SealTask>,
+) -> std::result::Result<(Box<Epochs>, Result<Committed>), tokio::task::JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
+}

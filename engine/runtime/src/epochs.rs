@@ -1,0 +1,362 @@
+//! Making an epoch durable: panes to RocksDB, files and segments to blobs, the commit record, then the sinks' queues.
+//!
+//! One epoch at a time. While the store is down the same epoch is tried again: nothing is skipped and nothing is decided
+//! twice. When to seal is the coordinator's business.
+
+use crate::delivery::{Delivery, Work};
+use crate::exits::Counts;
+use crate::outbox::{self, Segment};
+use crate::progress::{Cut, SourceCounts};
+use crate::seal::{Contents, Sealing};
+use crate::status::{CheckpointStatus, QueryStatus};
+use aqueduct_checkpoint::{BlobRef, CommitBody, OutboxSegment, QueryState, ShardLog, SplitState};
+use aqueduct_core::{Clock, Epoch, Error, ErrorKind, EventTime, Result, SourceIdentity, SplitStart, Watermark};
+use aqueduct_state::{PaneBatch, StateStore};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Commits between two collections of garbage.
+const COLLECT_EVERY: u64 = 20;
+
+/// The runtime's own part of a commit record: totals since the lineage began, and which epochs each sink has rows in.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Totals {
+    /// Per query id.
+    pub(crate) counts: BTreeMap<String, Counts>,
+    /// Per source table.
+    pub(crate) sources: BTreeMap<String, SourceCounts>,
+    /// Per query id: windows fired and result rows.
+    pub(crate) fired: BTreeMap<String, (u64, u64)>,
+    /// Per sink table.
+    pub(crate) sinks: BTreeMap<String, SinkMark>,
+}
+
+impl Totals {
+    /// Read back from a commit.
+    pub(crate) fn of(commit: &CommitBody) -> Result<Totals> {
+        serde_json::from_value(commit.ledger.clone()).map_err(|error| {
+            Error::data(format!("the totals in the commit of epoch {} cannot be read: {error}", commit.epoch))
+                .with_source(error)
+        })
+    }
+}
+
+/// In which epochs a sink has rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SinkMark {
+    /// The newest epoch with rows for it, this one included; 0 before the first.
+    pub(crate) last: u64,
+    /// The newest epoch with rows for it before this one.
+    pub(crate) before: u64,
+}
+
+/// What a committed epoch tells the coordinator.
+#[derive(Debug, Clone)]
+pub(crate) struct Committed {
+    pub(crate) epoch: Epoch,
+    pub(crate) checkpoint: CheckpointStatus,
+    pub(crate) queries: Vec<QueryStatus>,
+    pub(crate) totals: Totals,
+}
+
+/// The owner of the log and of the state store.
+pub(crate) struct Epochs {
+    pub(crate) log: ShardLog,
+    /// `None` for a job without windows.
+    pub(crate) state: Option<StateStore>,
+    pub(crate) sealing: Sealing,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) deliveries: Vec<Arc<Delivery>>,
+    pub(crate) identity: BTreeMap<String, SourceIdentity>,
+    pub(crate) totals: Totals,
+    /// Per query: windows that end up to here have fired.
+    pub(crate) fired_up_to: Vec<i64>,
+    /// Panes to delete once, because they moved to another thread at the restore.
+    pub(crate) moved: PaneBatch,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) retained: usize,
+    pub(crate) status: CheckpointStatus,
+    /// Uploaded files that never change, by name.
+    pub(crate) uploaded: HashMap<String, BlobRef>,
+    /// Positions of the newest committed epoch.
+    pub(crate) offsets: Vec<(String, SplitStart)>,
+}
+
+/// The cuts of all threads and what they were cut for.
+#[derive(Debug)]
+pub(crate) struct Barrier {
+    pub(crate) cuts: Vec<Cut>,
+    /// Per source.
+    pub(crate) fire_up_to: Arc<Vec<i64>>,
+    /// The input has ended.
+    pub(crate) finished: bool,
+    /// Steady time at which the barrier was sent.
+    pub(crate) begun: Duration,
+    /// Per source: counts since the job's lineage began.
+    pub(crate) sources: BTreeMap<String, SourceCounts>,
+}
+
+struct Prepared {
+    body: CommitBody,
+    contents: Contents,
+    segments: Vec<Vec<Segment>>,
+    files: Vec<aqueduct_state::StateFile>,
+    snapshot: PathBuf,
+    totals: Totals,
+    queries: Vec<QueryStatus>,
+}
+
+impl Epochs {
+    /// Seals the cuts as the next epoch and queues its rows for the sinks.
+    pub(crate) async fn seal(mut self: Box<Self>, barrier: Barrier) -> (Box<Self>, Result<Committed>) {
+        let outcome = self.seal_here(barrier).await;
+        (self, outcome)
+    }
+
+    async fn seal_here(&mut self, barrier: Barrier) -> Result<Committed> {
+        let begun = barrier.begun;
+        let pause = barrier.cuts.iter().map(|cut| cut.pause).max().unwrap_or_default();
+        // Merging, writing and snapshotting are CPU and disk work.
+        let mut prepared = tokio::task::block_in_place(|| self.prepare(barrier))?;
+        let before = self.log.stats();
+        self.upload(&mut prepared).await?;
+        let body = prepared.body;
+        let epoch = body.epoch;
+        let (outbox, sealed_at_ms) = (body.outbox.clone(), body.sealed_at_ms);
+        self.status.last_total_bytes = body.blobs().map(|blob| blob.bytes).sum();
+        loop {
+            match self.log.commit(body.clone()).await {
+                Ok(()) => break,
+                Err(error) if error.kind() == ErrorKind::Retry => wait_for_store(&error, epoch).await,
+                Err(error) => return Err(error),
+            }
+        }
+        self.totals = prepared.totals;
+        for (fired_up_to, query) in self.fired_up_to.iter_mut().zip(&self.sealing.plan.queries) {
+            if let Some(state) = body.queries.get(&query.id) {
+                *fired_up_to = state.fired_up_to.0;
+            }
+        }
+        let position =
+            |state: &SplitState| (state.source.clone(), SplitStart { split: state.split.clone(), offset: state.next });
+        self.offsets = body.splits.iter().map(position).collect();
+        self.queue(epoch, sealed_at_ms, &outbox, prepared.segments);
+        let after = self.log.stats();
+        self.status.epoch = epoch.0;
+        self.status.committed_at_ms = Some(self.clock.wall_ms());
+        self.status.last_duration_ms = Some(self.clock.steady().saturating_sub(begun).as_millis() as u64);
+        self.status.last_pause_us = Some(pause.as_micros() as u64);
+        self.status.last_uploaded_bytes = after.uploaded_bytes - before.uploaded_bytes;
+        self.status.run_commits += 1;
+        self.status.put_readbacks = after.put_readbacks;
+        if epoch.0.is_multiple_of(COLLECT_EVERY) {
+            self.collect().await?;
+        }
+        Ok(Committed { epoch, checkpoint: self.status.clone(), queries: prepared.queries, totals: self.totals.clone() })
+    }
+
+    /// Table and position of every split in the newest committed epoch; empty before the first.
+    pub(crate) fn committed_offsets(&self) -> &[(String, SplitStart)] {
+        &self.offsets
+    }
+
+    /// Everything that needs no store: contents, state files, segments, the record without blob references.
+    fn prepare(&mut self, barrier: Barrier) -> Result<Prepared> {
+        let epoch = self.log.head().next();
+        let sealed_at_ms = self.clock.wall_ms();
+        let plan = self.sealing.plan.clone();
+        let splits = barrier.cuts.iter().flat_map(|cut| &cut.splits).map(|split| split_state(&plan, split)).collect();
+        let sizes: Vec<(u64, u64)> = (0..plan.queries.len())
+            .map(|query| barrier.cuts.iter().map(|cut| cut.sizes[query]).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)))
+            .collect();
+        let shard = self.log.claimed().shard.0;
+        let mut contents = self.sealing.contents(barrier.cuts, shard, epoch.0, sealed_at_ms)?;
+        let (files, snapshot) = self.store_panes(std::mem::take(&mut contents.panes), epoch)?;
+        let segments = contents.rows.iter().map(|rows| outbox::encode(rows)).collect::<Result<Vec<_>>>()?;
+        let totals = self.next_totals(&contents, &segments, epoch, barrier.sources);
+        let mut queries = BTreeMap::new();
+        let mut status = Vec::new();
+        for (index, query) in plan.queries.iter().enumerate() {
+            let (windows, rows) = totals.fired.get(&query.id).copied().unwrap_or_default();
+            let (panes, state_bytes) = sizes[index];
+            status.push(QueryStatus {
+                name: query.name.clone(),
+                panes,
+                fired_windows: windows,
+                result_rows: rows,
+                state_bytes,
+            });
+            if query.window.is_some() {
+                let fired_up_to = self.next_fired(index, &barrier.fire_up_to, contents.fired[index].last_end);
+                let state = QueryState {
+                    name: query.name.clone(),
+                    fingerprint: fingerprint(query),
+                    fired_up_to: EventTime(fired_up_to),
+                };
+                queries.insert(query.id.clone(), state);
+            }
+        }
+        let body = CommitBody {
+            epoch,
+            sealed_at_ms,
+            splits,
+            source_identity: self.identity.clone(),
+            queries,
+            ledger: serde_json::to_value(&totals)
+                .map_err(|error| Error::bug(format!("totals cannot be written: {error}")))?,
+            state_files: Vec::new(),
+            outbox: Vec::new(),
+            finished: barrier.finished,
+        };
+        Ok(Prepared { body, contents, segments, files, snapshot, totals, queries: status })
+    }
+
+    /// At the end of bounded input everything fires; what is remembered is what did fire, so that a later run over a
+    /// longer input does not take its new rows for late.
+    fn next_fired(&self, query: usize, fire_up_to: &[i64], last_end: Option<i64>) -> i64 {
+        let aqueduct_plan::QueryInput::Source(source) = self.sealing.plan.queries[query].input else { return i64::MIN };
+        let asked = fire_up_to[source];
+        let fired = if asked == i64::MAX { last_end.map_or(i64::MIN, |end| end - 1) } else { asked };
+        self.fired_up_to[query].max(fired)
+    }
+
+    fn store_panes(&mut self, mut panes: PaneBatch, epoch: Epoch) -> Result<(Vec<aqueduct_state::StateFile>, PathBuf)> {
+        let snapshot = self.state_dir.join(format!("snapshot-{epoch}"));
+        let Some(state) = &mut self.state else { return Ok((Vec::new(), snapshot)) };
+        panes.deletes.append(&mut self.moved.deletes);
+        state.write(panes)?;
+        Ok((state.snapshot(&snapshot)?, snapshot))
+    }
+
+    fn next_totals(
+        &self,
+        contents: &Contents,
+        segments: &[Vec<Segment>],
+        epoch: Epoch,
+        sources: BTreeMap<String, SourceCounts>,
+    ) -> Totals {
+        let mut totals = self.totals.clone();
+        totals.sources = sources;
+        for (index, query) in self.sealing.plan.queries.iter().enumerate() {
+            totals.counts.entry(query.id.clone()).or_default().add(&contents.counts[index]);
+            let fired = totals.fired.entry(query.id.clone()).or_default();
+            fired.0 += contents.fired[index].windows;
+            fired.1 += contents.fired[index].rows;
+        }
+        for (index, sink) in self.sealing.plan.sinks.iter().enumerate() {
+            let mark = totals.sinks.entry(sink.spec.table.clone()).or_default();
+            mark.before = mark.last;
+            if !segments[index].is_empty() {
+                mark.last = epoch.0;
+            }
+        }
+        totals
+    }
+
+    async fn upload(&mut self, prepared: &mut Prepared) -> Result<()> {
+        let epoch = prepared.body.epoch;
+        for file in &prepared.files {
+            if let Some(known) = self.uploaded.get(&file.name).filter(|_| file.immutable) {
+                prepared.body.state_files.push(known.clone());
+                continue;
+            }
+            let bytes = std::fs::read(&file.path).map_err(|error| {
+                Error::retry(format!("the state file {} cannot be read: {error}", file.path.display()))
+                    .with_source(error)
+            })?;
+            let blob = self.put(&file.name, Bytes::from(bytes), epoch).await?;
+            if file.immutable {
+                self.uploaded.insert(file.name.clone(), blob.clone());
+            }
+            prepared.body.state_files.push(blob);
+        }
+        let live: std::collections::HashSet<&String> = prepared.files.iter().map(|file| &file.name).collect();
+        self.uploaded.retain(|name, _| live.contains(name));
+        for (sink, segments) in self.sealing.plan.clone().sinks.iter().zip(&prepared.segments) {
+            for (sequence, segment) in segments.iter().enumerate() {
+                let name = format!("{}-{epoch}-{sequence}.arrows", sink.spec.table);
+                let blob = self.put(&name, segment.bytes.clone(), epoch).await?;
+                let sequence = sequence as u32;
+                prepared.body.outbox.push(OutboxSegment {
+                    sink: sink.spec.table.clone(),
+                    rows: segment.rows,
+                    blob,
+                    sequence,
+                });
+            }
+        }
+        if prepared.snapshot.exists() {
+            // Only hard links: the store keeps its own.
+            let _ = std::fs::remove_dir_all(&prepared.snapshot);
+        }
+        Ok(())
+    }
+
+    async fn put(&self, name: &str, bytes: Bytes, epoch: Epoch) -> Result<BlobRef> {
+        loop {
+            match self.log.put_blob(name, bytes.clone()).await {
+                Err(error) if error.kind() == ErrorKind::Retry => wait_for_store(&error, epoch).await,
+                other => return other,
+            }
+        }
+    }
+
+    fn queue(&self, epoch: Epoch, sealed_at_ms: i64, outbox: &[OutboxSegment], segments: Vec<Vec<Segment>>) {
+        for ((sink, delivery), cached) in self.sealing.plan.sinks.iter().zip(&self.deliveries).zip(segments) {
+            let refs: Vec<OutboxSegment> =
+                outbox.iter().filter(|segment| segment.sink == sink.spec.table).cloned().collect();
+            if !refs.is_empty() {
+                let cached = Some(cached.into_iter().map(|segment| segment.bytes).collect());
+                delivery.push(Work { epoch, sealed_at_ms, segments: refs, cached });
+            }
+        }
+    }
+
+    async fn collect(&mut self) -> Result<()> {
+        let head = self.log.head();
+        let needed = self.deliveries.iter().map(|delivery| delivery.done_up_to(head)).min().unwrap_or(head);
+        match self.log.collect(needed, self.retained).await {
+            Ok(collected) => {
+                tracing::debug!(?collected, "old checkpoints deleted");
+                Ok(())
+            }
+            // Garbage that stays is not worth a stop; a newer owner is.
+            Err(error) if error.kind() == ErrorKind::Fenced => Err(error),
+            Err(error) => {
+                tracing::warn!(error = %error, "old checkpoints could not be deleted; trying again later");
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn wait_for_store(error: &Error, epoch: Epoch) {
+    tracing::warn!(%epoch, error = %error, "the checkpoint cannot be stored; trying again");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+fn split_state(plan: &aqueduct_plan::JobPlan, split: &crate::progress::SplitProgress) -> SplitState {
+    SplitState {
+        source: plan.sources[split.source].spec.table.clone(),
+        split: split.split.clone(),
+        next: split.next,
+        // What was reached, also by a split that has ended: a later run may find it longer.
+        watermark: Watermark::Active(EventTime(split.reached)),
+    }
+}
+
+/// What the state of a query means, for people: compared at a restore.
+pub(crate) fn fingerprint(query: &aqueduct_plan::Query) -> Vec<String> {
+    let Some(window) = &query.window else { return Vec::new() };
+    let mut parts = vec![format!("window {:?}", window.kind)];
+    parts.extend(window.key_text.iter().map(|key| format!("key {key}")));
+    parts.extend(
+        window.aggregates.iter().map(|aggregate| format!("aggregate {} over {}", aggregate.text, aggregate.input_type)),
+    );
+    parts
+}

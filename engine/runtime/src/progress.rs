@@ -1,0 +1,123 @@
+//! What a reading thread publishes after each batch, and what the coordinator tells the threads.
+//!
+//! Plain shared data: the threads write, the coordinator reads. No decision is made here.
+
+use crate::exits::{Counts, Exits};
+use crate::window::{Fired, PartKey};
+use aqueduct_core::{Error, Offset, SourceReader, SplitId, SplitStart, Watermark};
+use arrow::array::RecordBatch;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+/// A split as its thread sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct SplitProgress {
+    pub(crate) source: usize,
+    pub(crate) split: SplitId,
+    pub(crate) next: Offset,
+    /// Greatest watermark value so far; `i64::MIN` before the first row.
+    pub(crate) reached: i64,
+    pub(crate) idle: bool,
+    pub(crate) ended: bool,
+    pub(crate) lag: Option<u64>,
+}
+
+impl SplitProgress {
+    /// What the split says about time.
+    pub(crate) fn watermark(&self) -> Watermark {
+        let at = aqueduct_core::EventTime(self.reached);
+        match (self.ended, self.idle) {
+            (true, _) => Watermark::Ended,
+            (false, true) => Watermark::Idle(at),
+            (false, false) => Watermark::Active(at),
+        }
+    }
+}
+
+/// Counters of a source on one thread, since the thread began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct SourceCounts {
+    pub(crate) records: u64,
+    pub(crate) dead: u64,
+    pub(crate) skipped: u64,
+}
+
+/// The published state of one thread.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WorkerProgress {
+    pub(crate) splits: Vec<SplitProgress>,
+    /// Per source.
+    pub(crate) sources: Vec<SourceCounts>,
+    /// Per query: counts since the thread began.
+    pub(crate) counts: Vec<Counts>,
+    /// Per query: the earliest end of a window with rows that has not fired.
+    pub(crate) next_ends: Vec<Option<i64>>,
+    /// Every reader has come to its end.
+    pub(crate) ended: bool,
+}
+
+/// Shared between one thread and the coordinator.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerShared {
+    pub(crate) progress: Mutex<WorkerProgress>,
+    /// Bytes of results and exits that wait for the next seal.
+    pub(crate) buffered: AtomicU64,
+}
+
+impl WorkerShared {
+    /// A copy of the newest progress.
+    pub(crate) fn progress(&self) -> WorkerProgress {
+        self.progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// Shared between all threads and the coordinator.
+#[derive(Debug)]
+pub(crate) struct JobShared {
+    /// True while nobody may read: a sink, the store or a checkpoint is behind.
+    pub(crate) paused: AtomicBool,
+    /// No more reading, for good: the job is stopping.
+    pub(crate) draining: AtomicBool,
+    /// Per source: the shard's watermark, for `late-scope` = `operator`.
+    pub(crate) watermarks: Vec<AtomicI64>,
+}
+
+/// What the coordinator asks of a thread.
+pub(crate) enum Command {
+    /// Cut here. Per source, windows whose last millisecond is at most this fire.
+    Barrier { fire_up_to: Arc<Vec<i64>> },
+    /// New splits for a source; the reader is for threads that have none yet.
+    Assign { source: usize, reader: Option<Box<dyn SourceReader>>, splits: Vec<(SplitStart, i64)> },
+    /// Close the readers and end.
+    Stop,
+}
+
+/// What a thread tells the coordinator.
+pub(crate) enum Event {
+    /// The answer to a barrier.
+    Cut(Box<Cut>),
+    /// The thread has ended with an error.
+    Failed(Error),
+}
+
+/// A thread's part of an epoch: everything that came before the barrier.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    pub(crate) worker: usize,
+    pub(crate) splits: Vec<SplitProgress>,
+    /// Per query, since the last cut.
+    pub(crate) counts: Vec<Counts>,
+    /// Per query: partials of the windows that fire.
+    pub(crate) fired: Vec<Vec<Fired>>,
+    /// Per query: slice parts to delete from the state store.
+    pub(crate) retired: Vec<Vec<PartKey>>,
+    /// Per query: changed panes (part, key, value).
+    pub(crate) changes: Vec<Vec<(PartKey, Vec<u8>, Vec<u8>)>>,
+    /// Per query without windows: result rows.
+    pub(crate) rows: Vec<Vec<RecordBatch>>,
+    pub(crate) exits: Exits,
+    /// Per query: live panes and their bytes after the cut.
+    pub(crate) sizes: Vec<(u64, u64)>,
+    /// How long the thread stood still.
+    pub(crate) pause: std::time::Duration,
+}

@@ -1,0 +1,18 @@
+//! The window operator: keys, accumulators, slices, and the folding of batches into them.
+//!
+//! Everything here is local to one thread and touches neither RocksDB nor a clock. What fires, and when, is told by the
+//! coordinator.
+
+mod accumulator;
+mod keys;
+mod operator;
+mod slice;
+
+pub(crate) use keys::KeyCodec;
+pub(crate) use operator::{Fired, LateMark, PartKey, Prepared, WindowOperator, result_rows};
+pub(crate) use slice::Slice;
+
+#[cfg(test)]
+mod accumulator_tests;
+#[cfg(test)]
+mod operator_tests;

@@ -1,0 +1,265 @@
+//! Folding batches into slices, the late rule, and handing over what fires.
+//!
+//! The late rule makes results a function of the splits' logs: a row is late for a window iff the window's last
+//! millisecond is not after the greatest watermark value over the rows BEFORE it in its own split, or if the window has
+//! already fired. Windows share slices, so a row that is late for some of its windows goes to a slice part of its own,
+//! named by the first window end that may still see it: (slice start, first open end).
+
+use super::accumulator::Argument;
+use super::keys::{KeyCodec, KeyColumns};
+use super::slice::Slice;
+use aqueduct_core::Result;
+use aqueduct_plan::WindowAggregate;
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray};
+use arrow::datatypes::TimestampMillisecondType;
+use datafusion::physical_expr::PhysicalExpr;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Slice start and the first window end that may read this part of the slice.
+pub(crate) type PartKey = (i64, i64);
+
+/// A batch with all expressions of the operator evaluated: folding it cannot fail on a row any more.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    times: TimestampMillisecondArray,
+    keys: KeyColumns,
+    arguments: Vec<Argument>,
+}
+
+/// A row that came after its last window had closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LateMark {
+    /// Row of the folded batch.
+    pub(crate) row: usize,
+    /// The window that it came latest for.
+    pub(crate) window_start: i64,
+    /// Its end.
+    pub(crate) window_end: i64,
+    /// The row's event time.
+    pub(crate) event_time: i64,
+}
+
+/// This thread's part of a window that fires.
+#[derive(Debug)]
+pub(crate) struct Fired {
+    /// End of the window.
+    pub(crate) end: i64,
+    /// Keys and partial accumulators.
+    pub(crate) partial: Slice,
+}
+
+/// The window aggregation of one query on one thread.
+#[derive(Debug)]
+pub(crate) struct WindowOperator {
+    plan: WindowAggregate,
+    codec: KeyCodec,
+    parts: BTreeMap<PartKey, Slice>,
+    /// Windows whose last millisecond is at most this have fired.
+    fired_up_to: i64,
+    groups: Vec<u32>,
+    scratch: Vec<u8>,
+    /// Row lists per slice part of the batch at hand; kept to reuse the buffers.
+    assigned: Vec<(PartKey, Vec<u32>)>,
+}
+
+fn evaluate(expr: &dyn PhysicalExpr, batch: &RecordBatch) -> Result<ArrayRef> {
+    crate::stage::evaluate(expr, batch)
+}
+
+impl WindowOperator {
+    /// An operator without state. `fired_up_to` comes from the checkpoint.
+    pub(crate) fn new(plan: WindowAggregate, fired_up_to: i64) -> Result<Self> {
+        let types = plan.schema.fields().iter().skip(3).take(plan.keys.len()).map(|field| field.data_type().clone());
+        let codec = KeyCodec::new(types.collect())?;
+        // Fails here, at the start, when an aggregate is not supported.
+        Slice::new(&plan.aggregates)?;
+        Ok(Self {
+            plan,
+            codec,
+            parts: BTreeMap::new(),
+            fired_up_to,
+            groups: Vec::new(),
+            scratch: Vec::new(),
+            assigned: Vec::new(),
+        })
+    }
+
+    /// Evaluates keys, arguments and filters.
+    pub(crate) fn prepare(&self, batch: &RecordBatch) -> Result<Prepared> {
+        let times = batch.column(self.plan.time_column).as_primitive::<TimestampMillisecondType>().clone();
+        let keys = self.plan.keys.iter().map(|key| evaluate(key.as_ref(), batch)).collect::<Result<Vec<_>>>()?;
+        let keys = self.codec.columns(&keys)?;
+        let mut arguments = Vec::with_capacity(self.plan.aggregates.len());
+        for aggregate in &self.plan.aggregates {
+            let values = aggregate.argument.as_ref().map(|expr| evaluate(expr.as_ref(), batch)).transpose()?;
+            let filter = aggregate.filter.as_ref().map(|expr| evaluate(expr.as_ref(), batch)).transpose()?;
+            let filter: Option<BooleanArray> = filter.map(|array| array.as_boolean().clone());
+            arguments.push(Argument::new(values, filter, aggregate)?);
+        }
+        Ok(Prepared { times, keys, arguments })
+    }
+
+    /// Folds a batch. `before[i]` is the greatest watermark value over the rows before row `i` in its own split (or what the
+    /// late scope puts in its place). Returns how many rows entered at least one window; the others are added to `late`.
+    pub(crate) fn fold(&mut self, batch: &Prepared, before: &[i64], late: &mut Vec<LateMark>) -> Result<u64> {
+        let kind = self.plan.kind;
+        let step = kind.slice();
+        let mut assigned = std::mem::take(&mut self.assigned);
+        assigned.iter_mut().for_each(|(_, rows)| rows.clear());
+        let (mut used, mut last, mut taken) = (0_usize, usize::MAX, 0_u64);
+        for (row, time) in batch.times.values().iter().enumerate() {
+            // Closed are the windows with `end - 1 <= closed`.
+            let closed = before[row].max(self.fired_up_to);
+            let start = kind.slice_start(*time);
+            let (first_end, last_end) = (kind.first_end(start), kind.last_end(start));
+            if last_end.saturating_sub(1) <= closed {
+                let window_start = kind.start_of(last_end);
+                late.push(LateMark { row, window_start, window_end: last_end, event_time: *time });
+                continue;
+            }
+            let open_end = if first_end.saturating_sub(1) > closed {
+                first_end
+            } else {
+                first_end + ((closed + 1 - first_end) / step + 1) * step
+            };
+            taken += 1;
+            let key = (start, open_end);
+            if last >= used || assigned[last].0 != key {
+                last = match assigned[..used].iter().position(|(known, _)| *known == key) {
+                    Some(index) => index,
+                    None => {
+                        if used == assigned.len() {
+                            assigned.push((key, Vec::new()));
+                        }
+                        assigned[used].0 = key;
+                        used += 1;
+                        used - 1
+                    }
+                };
+            }
+            assigned[last].1.push(row as u32);
+        }
+        for (key, rows) in &assigned[..used] {
+            let slice = match self.parts.entry(*key) {
+                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::btree_map::Entry::Vacant(entry) => entry.insert(Slice::new(&self.plan.aggregates)?),
+            };
+            slice.fold(&batch.keys, &batch.arguments, rows, &mut self.groups, &mut self.scratch)?;
+        }
+        self.assigned = assigned;
+        Ok(taken)
+    }
+
+    /// The earliest end of a window that has rows and has not fired.
+    pub(crate) fn next_end(&self) -> Option<i64> {
+        let step = self.plan.kind.slice();
+        // Parts are ordered by slice start; a later slice can only end later than the first one's first open end, unless
+        // that part is read by windows that all fired already, which `take_fired` has removed.
+        self.parts.keys().map(|(_, open_end)| (*open_end).max(self.first_open(*open_end, step))).min()
+    }
+
+    fn first_open(&self, open_end: i64, step: i64) -> i64 {
+        if open_end.saturating_sub(1) > self.fired_up_to {
+            open_end
+        } else {
+            open_end + ((self.fired_up_to + 1 - open_end) / step + 1) * step
+        }
+    }
+
+    /// Takes out every window whose last millisecond is at most `up_to`, earliest first, and the slice parts that nothing
+    /// needs any more and that the state store holds. From now on rows for these windows are late.
+    pub(crate) fn take_fired(&mut self, up_to: i64) -> Result<(Vec<Fired>, Vec<PartKey>)> {
+        let kind = self.plan.kind;
+        let step = kind.slice();
+        let mut ends = BTreeSet::new();
+        for (start, open_end) in self.parts.keys() {
+            let mut end = self.first_open(*open_end, step);
+            let last = kind.last_end(*start);
+            while end <= last && end.saturating_sub(1) <= up_to {
+                ends.insert(end);
+                end += step;
+            }
+        }
+        let mut fired = Vec::with_capacity(ends.len());
+        let mut retired = Vec::new();
+        for end in ends {
+            fired.push(Fired { end, partial: self.gather(end, &mut retired)? });
+        }
+        self.fired_up_to = self.fired_up_to.max(up_to);
+        Ok((fired, retired))
+    }
+
+    /// Everything that the window ending at `end` sees. Parts that no later window sees are moved, others are read.
+    fn gather(&mut self, end: i64, retired: &mut Vec<PartKey>) -> Result<Slice> {
+        let kind = self.plan.kind;
+        let from = kind.start_of(end);
+        let seen: Vec<PartKey> = self
+            .parts
+            .range((from, i64::MIN)..(end, i64::MIN))
+            .map(|(key, _)| *key)
+            .filter(|(_, open)| *open <= end)
+            .collect();
+        let mut whole: Option<Slice> = None;
+        for key in &seen {
+            if kind.last_end(key.0) > end {
+                continue;
+            }
+            let Some(slice) = self.parts.remove(key) else { continue };
+            if slice.stored {
+                retired.push(*key);
+            }
+            match &mut whole {
+                None => whole = Some(slice),
+                Some(into) => into.merge(&slice)?,
+            }
+        }
+        let mut whole = match whole {
+            Some(slice) => slice,
+            None => Slice::new(&self.plan.aggregates)?,
+        };
+        for key in &seen {
+            if let Some(slice) = self.parts.get(key) {
+                whole.merge(slice)?;
+            }
+        }
+        Ok(whole)
+    }
+
+    /// The slice part for a stored pane, made when it is missing.
+    pub(crate) fn restore(&mut self, part: PartKey, key: &[u8], value: &[u8], changed: bool) -> Result<()> {
+        let slice = match self.parts.entry(part) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(Slice::new(&self.plan.aggregates)?),
+        };
+        slice.restore(key, value, changed)
+    }
+
+    /// Hands every pane that changed since the last call to `write`.
+    pub(crate) fn drain_changes(&mut self, mut write: impl FnMut(PartKey, &[u8], Vec<u8>)) {
+        for (part, slice) in &mut self.parts {
+            slice.drain_changes(|key, value| write(*part, key, value));
+        }
+    }
+
+    /// Live panes and the bytes that they take.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        self.parts
+            .values()
+            .fold((0, 0), |(panes, bytes), slice| (panes + slice.len() as u64, bytes + slice.bytes() as u64))
+    }
+}
+
+/// The result rows of a window, from all threads' partials merged: the schema of [`WindowAggregate::schema`].
+pub(crate) fn result_rows(plan: &WindowAggregate, codec: &KeyCodec, end: i64, merged: &Slice) -> Result<RecordBatch> {
+    let (keys, results) = merged.finish(codec, &plan.aggregates)?;
+    let rows = merged.len();
+    let start = plan.kind.start_of(end);
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(3 + keys.len() + results.len());
+    for (field, value) in plan.schema.fields().iter().zip([start, end, end - 1]) {
+        let column = TimestampMillisecondArray::from_value(value, rows);
+        columns.push(arrow::compute::cast(&(std::sync::Arc::new(column) as ArrayRef), field.data_type())?);
+    }
+    columns.extend(keys);
+    columns.extend(results);
+    Ok(RecordBatch::try_new(plan.schema.clone(), columns)?)
+}

@@ -1,0 +1,307 @@
+//! A reading thread: asks its readers for batches, folds them, answers barriers.
+//!
+//! It is an ordinary thread, not a task: no record waits for a scheduler. Threads exchange no rows, so each one cuts its
+//! state at its own batch boundary without waiting for the others. How a batch is folded is in `ingest.rs`.
+
+use crate::exits::{Counts, Exits};
+use crate::progress::{Command, Cut, Event, JobShared, SourceCounts, SplitProgress, WorkerShared};
+use crate::window::WindowOperator;
+use aqueduct_core::{Clock, Error, Read, ReadBudget, Result, SourceReader, SplitStart};
+use aqueduct_plan::{JobPlan, QueryInput};
+use arrow::array::RecordBatch;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+/// Records per read: large enough for vectorised work, small enough to stop soon at a barrier.
+const BATCH_RECORDS: usize = 8192;
+/// How long a read may wait for the first record.
+const READ_WAIT: Duration = Duration::from_millis(20);
+/// How often idleness and lag are looked at.
+const HOUSEKEEPING: Duration = Duration::from_millis(100);
+
+/// A split with what only its thread needs.
+#[derive(Debug)]
+pub(crate) struct SplitState {
+    pub(crate) progress: SplitProgress,
+    /// Steady time of the last record, moved forward over time spent paused.
+    pub(crate) last_data: Duration,
+}
+
+/// A source's reader on this thread.
+pub(crate) struct ReaderSlot {
+    pub(crate) source: usize,
+    pub(crate) reader: Box<dyn SourceReader>,
+    pub(crate) ended: bool,
+}
+
+/// The state of one reading thread.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) plan: Arc<JobPlan>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) job: Arc<JobShared>,
+    pub(crate) shared: Arc<WorkerShared>,
+    pub(crate) max_kept_exits: usize,
+    pub(crate) max_buffered_bytes: u64,
+    pub(crate) readers: Vec<ReaderSlot>,
+    pub(crate) splits: Vec<SplitState>,
+    /// Per query; `None` for queries without a window.
+    pub(crate) operators: Vec<Option<WindowOperator>>,
+    /// Per query: result rows of queries without a window, until the next cut.
+    pub(crate) rows: Vec<Vec<RecordBatch>>,
+    pub(crate) rows_bytes: u64,
+    pub(crate) exits: Exits,
+    /// Per query, since the last cut.
+    pub(crate) counts: Vec<Counts>,
+    /// Per query, since the thread began.
+    pub(crate) totals: Vec<Counts>,
+    /// Per source, since the thread began.
+    pub(crate) source_counts: Vec<SourceCounts>,
+    /// Per source: writes late rows as JSON.
+    pub(crate) encoders: Vec<aqueduct_core::json::JsonEncoder>,
+}
+
+enum Turn {
+    /// Something was read.
+    Busy,
+    /// Nothing came, or nobody may read.
+    Quiet,
+    /// Asked to end.
+    Stop,
+}
+
+impl Worker {
+    /// Runs until it is told to stop. A panic or an error is told to the coordinator; it never vanishes.
+    pub(crate) fn run(mut self, commands: &Receiver<Command>, events: &tokio::sync::mpsc::UnboundedSender<Event>) {
+        let index = self.index;
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let outcome = self.serve(commands, events);
+            self.readers.iter_mut().for_each(|slot| slot.reader.close());
+            outcome
+        }));
+        let failure = match outcome {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(panic) => Error::bug(format!("reading thread {index} panicked: {}", panic_text(panic.as_ref()))),
+        };
+        // The receiver is gone only when the job has ended already.
+        let _ = events.send(Event::Failed(failure));
+    }
+
+    fn serve(
+        &mut self,
+        commands: &Receiver<Command>,
+        events: &tokio::sync::mpsc::UnboundedSender<Event>,
+    ) -> Result<()> {
+        let mut last_housekeeping = Duration::ZERO;
+        let mut quiet = false;
+        loop {
+            match self.obey(commands, events, quiet)? {
+                Turn::Stop => return Ok(()),
+                Turn::Busy | Turn::Quiet => {}
+            }
+            quiet = matches!(self.turn()?, Turn::Quiet);
+            let now = self.clock.steady();
+            if now.saturating_sub(last_housekeeping) >= HOUSEKEEPING {
+                let paused = self.may_not_read();
+                self.housekeeping(now, now.saturating_sub(last_housekeeping), paused);
+                last_housekeeping = now;
+            }
+        }
+    }
+
+    fn may_not_read(&self) -> bool {
+        self.job.paused.load(Ordering::Relaxed)
+            || self.job.draining.load(Ordering::Relaxed)
+            // Results wait for the next seal: never hold more than twice what makes the coordinator seal early.
+            || self.shared.buffered.load(Ordering::Relaxed) > self.max_buffered_bytes.saturating_mul(2)
+    }
+
+    /// Obeys all commands that have come. With `quiet` it waits a little for the first one, instead of spinning.
+    fn obey(
+        &mut self,
+        commands: &Receiver<Command>,
+        events: &tokio::sync::mpsc::UnboundedSender<Event>,
+        mut quiet: bool,
+    ) -> Result<Turn> {
+        let must_wait = quiet && (self.may_not_read() || self.readers.iter().all(|slot| slot.ended));
+        quiet = must_wait;
+        loop {
+            let command = if quiet {
+                quiet = false;
+                match commands.recv_timeout(READ_WAIT) {
+                    Ok(command) => command,
+                    Err(RecvTimeoutError::Timeout) => return Ok(Turn::Quiet),
+                    Err(RecvTimeoutError::Disconnected) => return Ok(Turn::Stop),
+                }
+            } else {
+                match commands.try_recv() {
+                    Ok(command) => command,
+                    Err(TryRecvError::Empty) => return Ok(Turn::Busy),
+                    Err(TryRecvError::Disconnected) => return Ok(Turn::Stop),
+                }
+            };
+            match command {
+                Command::Stop => return Ok(Turn::Stop),
+                Command::Barrier { fire_up_to } => {
+                    let cut = self.cut(&fire_up_to)?;
+                    let _ = events.send(Event::Cut(Box::new(cut)));
+                }
+                Command::Assign { source, reader, splits } => self.assign(source, reader, splits)?,
+            }
+        }
+    }
+
+    /// One read of each reader.
+    fn turn(&mut self) -> Result<Turn> {
+        if self.may_not_read() {
+            return Ok(Turn::Quiet);
+        }
+        let mut busy = false;
+        let live = self.readers.iter().filter(|slot| !slot.ended).count().max(1) as u32;
+        for at in 0..self.readers.len() {
+            if self.readers[at].ended {
+                continue;
+            }
+            let budget = ReadBudget { max_records: BATCH_RECORDS, max_wait: READ_WAIT / live };
+            let source = self.readers[at].source;
+            match self.readers[at].reader.read(budget)? {
+                Read::Batch(batch) => {
+                    busy = true;
+                    self.take_batch(source, batch)?;
+                }
+                Read::Empty => {}
+                Read::SplitEnd(split) => {
+                    busy = true;
+                    let ended =
+                        self.splits.iter_mut().find(|s| s.progress.source == source && s.progress.split == split);
+                    if let Some(state) = ended {
+                        state.progress.ended = true;
+                        state.progress.lag = Some(0);
+                    }
+                    self.publish();
+                }
+                Read::End => {
+                    self.readers[at].ended = true;
+                    self.publish();
+                }
+            }
+        }
+        Ok(if busy { Turn::Busy } else { Turn::Quiet })
+    }
+
+    /// Lag and idleness. A split is idle when it is caught up and silent for the timeout; time spent paused does not count.
+    fn housekeeping(&mut self, now: Duration, passed: Duration, paused: bool) {
+        for slot in &self.readers {
+            for lag in slot.reader.lag() {
+                let state =
+                    self.splits.iter_mut().find(|s| s.progress.source == slot.source && s.progress.split == lag.split);
+                if let Some(state) = state {
+                    state.progress.lag = lag.records;
+                }
+            }
+        }
+        for state in &mut self.splits {
+            if paused {
+                state.last_data = state.last_data.saturating_add(passed).min(now);
+                continue;
+            }
+            let timeout =
+                self.plan.sources[state.progress.source].event_time.as_ref().and_then(|spec| spec.idle_timeout);
+            let silent = now.saturating_sub(state.last_data);
+            let caught_up = state.progress.lag == Some(0);
+            state.progress.idle = timeout.is_some_and(|timeout| silent >= timeout && caught_up);
+        }
+        self.publish();
+    }
+
+    fn assign(
+        &mut self,
+        source: usize,
+        reader: Option<Box<dyn SourceReader>>,
+        splits: Vec<(SplitStart, i64)>,
+    ) -> Result<()> {
+        let starts: Vec<SplitStart> = splits.iter().map(|(start, _)| start.clone()).collect();
+        match reader {
+            Some(reader) => self.readers.push(ReaderSlot { source, reader, ended: false }),
+            None => {
+                let slot = self.readers.iter_mut().find(|slot| slot.source == source);
+                let slot = slot.ok_or_else(|| Error::bug(format!("thread {} got splits but no reader", self.index)))?;
+                slot.reader.assign(starts)?;
+                slot.ended = false;
+            }
+        }
+        let now = self.clock.steady();
+        for (start, reached) in splits {
+            let progress = SplitProgress {
+                source,
+                split: start.split,
+                next: start.offset,
+                reached,
+                idle: false,
+                ended: false,
+                lag: None,
+            };
+            self.splits.push(SplitState { progress, last_data: now });
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// Publishes what the coordinator decides from.
+    pub(crate) fn publish(&self) {
+        let mut progress = self.shared.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.splits.clear();
+        progress.splits.extend(self.splits.iter().map(|state| state.progress.clone()));
+        progress.sources.clone_from(&self.source_counts);
+        progress.counts.clone_from(&self.totals);
+        progress.next_ends.clear();
+        progress
+            .next_ends
+            .extend(self.operators.iter().map(|operator| operator.as_ref().and_then(WindowOperator::next_end)));
+        progress.ended = self.readers.iter().all(|slot| slot.ended);
+        self.shared.buffered.store(self.rows_bytes + self.exits.bytes, Ordering::Relaxed);
+    }
+
+    /// Everything that came before the barrier. The thread goes on reading as soon as this returns.
+    fn cut(&mut self, fire_up_to: &[i64]) -> Result<Cut> {
+        let begun = self.clock.steady();
+        let queries = self.plan.queries.len();
+        let mut cut = Cut {
+            worker: self.index,
+            splits: self.splits.iter().map(|state| state.progress.clone()).collect(),
+            counts: std::mem::replace(&mut self.counts, vec![Counts::default(); queries]),
+            fired: Vec::with_capacity(queries),
+            retired: Vec::with_capacity(queries),
+            changes: Vec::with_capacity(queries),
+            rows: std::mem::replace(&mut self.rows, vec![Vec::new(); queries]),
+            exits: std::mem::take(&mut self.exits),
+            sizes: Vec::with_capacity(queries),
+            pause: Duration::ZERO,
+        };
+        self.rows_bytes = 0;
+        for (operator, query) in self.operators.iter_mut().zip(&self.plan.queries) {
+            let (mut changes, mut fired, mut retired, mut size) = (Vec::new(), Vec::new(), Vec::new(), (0, 0));
+            if let (Some(operator), QueryInput::Source(source)) = (operator, query.input) {
+                (fired, retired) = operator.take_fired(fire_up_to[source])?;
+                operator.drain_changes(|part, key, value| changes.push((part, key.to_vec(), value)));
+                size = operator.size();
+            }
+            cut.fired.push(fired);
+            cut.retired.push(retired);
+            cut.changes.push(changes);
+            cut.sizes.push(size);
+        }
+        self.publish();
+        cut.pause = self.clock.steady().saturating_sub(begun);
+        Ok(cut)
+    }
+}
+
+/// What a panic said, if it said text.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

@@ -1,0 +1,17 @@
+//! The state room: panes in RocksDB, touched at checkpoints and restores, never per event.
+//!
+//! | part | duty |
+//! |---|---|
+//! | [`PaneKey`], [`SliceKey`] | keys and their encoding, which keeps its meaning for ever |
+//! | [`StateStore`] | write sorted batches, snapshot by hard links, restore, scan |
+//!
+//! Values are opaque here: the runtime encodes accumulators, with a version of its own. Where snapshot files go, and which
+//! epoch they belong to, is the checkpoint room's business.
+
+mod key;
+mod snapshot;
+mod store;
+
+pub use key::{KEY_GROUPS, PaneKey, SliceKey, key_group, query_hash, stable_hash};
+pub use snapshot::{FileIdentity, StateFile};
+pub use store::{PaneBatch, StateStore};

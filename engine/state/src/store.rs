@@ -1,0 +1,225 @@
+//! [`StateStore`]: one RocksDB per shard, without write-ahead log, with bounded memory and a bounded compaction rate.
+//!
+//! A crash loses everything in it, which is right: the truth lies in the checkpoint, from which it is restored.
+
+use crate::key::{PaneKey, SliceKey};
+use crate::snapshot::{self, StateFile};
+use aqueduct_core::{Error, Result};
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, FlushOptions, IteratorMode, Options, ReadOptions, WriteBatch,
+    WriteOptions, perf::get_memory_usage_stats,
+};
+use std::path::{Path, PathBuf};
+
+/// Blocks are read at restores and by compaction only.
+const BLOCK_CACHE: usize = 8 << 20;
+/// Two of these at most.
+const WRITE_BUFFER: usize = 16 << 20;
+/// The size of SST files: one upload each, and one unit of what an incremental checkpoint can leave out.
+const SST_FILE: u64 = 8 << 20;
+/// Flushes and compactions together write at most so much per second, so that they never starve the record path.
+const WRITE_RATE: i64 = 64 << 20;
+/// A write goes to the memtable in pieces of this size, so that the memtable is cut near its bound.
+const PIECE: usize = 1 << 20;
+
+/// What a checkpoint changes. Applied in the order of the fields: a put into a slice that the same batch deletes survives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PaneBatch {
+    /// Slices that have been retired.
+    pub delete_slices: Vec<SliceKey>,
+    /// Single panes that are gone.
+    pub deletes: Vec<PaneKey>,
+    /// New and changed panes; in any order.
+    pub puts: Vec<(PaneKey, Vec<u8>)>,
+}
+
+/// The panes of a shard.
+pub struct StateStore {
+    db: DB,
+    cache: Cache,
+    dir: PathBuf,
+    written: WriteOptions,
+}
+
+impl std::fmt::Debug for StateStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StateStore").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl StateStore {
+    /// An empty store in `dir`, which is emptied first.
+    pub fn create(dir: &Path) -> Result<Self> {
+        empty(dir)?;
+        Self::open(dir, true)
+    }
+
+    /// A store from the files of a snapshot, put into `dir` under the names of [`StateFile::name`]. Fails with
+    /// [`aqueduct_core::ErrorKind::FixData`] when they are not whole.
+    pub fn restore_dir(dir: &Path) -> Result<Self> {
+        Self::open(dir, false)
+    }
+
+    /// As [`Self::restore_dir`], for files that lie elsewhere on the same or another file system: `dir` is emptied and the
+    /// files are linked or copied into it.
+    pub fn restore(dir: &Path, files: &[(String, PathBuf)]) -> Result<Self> {
+        empty(dir)?;
+        for (name, path) in files {
+            let place = dir.join(snapshot::plain_name(name)?);
+            if std::fs::hard_link(path, &place).is_err() {
+                std::fs::copy(path, &place).map_err(|error| disk(&place, "copy a file to", error))?;
+            }
+        }
+        Self::open(dir, false)
+    }
+
+    fn open(dir: &Path, create: bool) -> Result<Self> {
+        let cache = Cache::new_lru_cache(BLOCK_CACHE);
+        let db = DB::open(&options(&cache, create), dir).map_err(|error| {
+            let next = if create {
+                "check the folder's rights and free space"
+            } else {
+                "the files of the checkpoint are not whole; restore an earlier checkpoint folder or begin afresh"
+            };
+            let message = format!("the state in '{}' cannot be opened: {error}; {next}", dir.display());
+            let error = if create || is_space(&error) { Error::config(message) } else { Error::data(message) };
+            error.with_source(std::io::Error::other("RocksDB"))
+        })?;
+        let mut written = WriteOptions::default();
+        written.disable_wal(true);
+        Ok(Self { db, cache, dir: dir.to_owned(), written })
+    }
+
+    /// Applies a batch. It survives the process only as part of a snapshot.
+    pub fn write(&mut self, batch: PaneBatch) -> Result<()> {
+        let PaneBatch { delete_slices, deletes, mut puts } = batch;
+        let mut piece = WriteBatch::default();
+        for slice in delete_slices {
+            let (first, after) = slice.range();
+            piece.delete_range(first, after);
+        }
+        for key in deletes {
+            piece.delete(key.encode());
+        }
+        // Sorted input makes memtable inserts cheap: each one lands beside the one before.
+        puts.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        for (key, value) in puts {
+            piece.put(key.encode(), value);
+            if piece.size_in_bytes() >= PIECE {
+                self.apply(std::mem::take(&mut piece))?;
+            }
+        }
+        self.apply(piece)
+    }
+
+    fn apply(&self, piece: WriteBatch) -> Result<()> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.db.write_opt(piece, &self.written).map_err(|error| self.explain(&error, "written"))
+    }
+
+    /// Flushes, and links everything into the folder `into`, which lies on the same file system as the store; a snapshot that
+    /// is there already is replaced. Unchanged files are the same files as in the snapshot before.
+    pub fn snapshot(&mut self, into: &Path) -> Result<Vec<StateFile>> {
+        let mut flush = FlushOptions::default();
+        flush.set_wait(true);
+        self.db.flush_opt(&flush).map_err(|error| self.explain(&error, "flushed"))?;
+        snapshot::take(&self.db, into)
+    }
+
+    /// Every pane, in the order of the keys.
+    pub fn scan(&self, visit: &mut dyn FnMut(PaneKey, &[u8]) -> Result<()>) -> Result<()> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_readahead_size(1 << 20);
+        for pane in self.db.iterator_opt(IteratorMode::Start, options) {
+            let (key, value) = pane.map_err(|error| self.explain(&error, "read"))?;
+            let key = PaneKey::decode(&key).map_err(|why| {
+                Error::data(format!(
+                    "the state in '{}' holds a key that is none ({why}); restore an earlier checkpoint folder or begin afresh",
+                    self.dir.display()
+                ))
+            })?;
+            visit(key, &value)?;
+        }
+        Ok(())
+    }
+
+    /// Memory of RocksDB: memtables, block cache, and what open tables keep.
+    pub fn memory_bytes(&self) -> u64 {
+        get_memory_usage_stats(Some(&[&self.db]), Some(&[&self.cache]))
+            .map(|usage| usage.mem_table_total + usage.mem_table_readers_total + usage.cache_total)
+            .unwrap_or(0)
+    }
+
+    /// Bytes of the SST files that are in use.
+    pub fn disk_bytes(&self) -> u64 {
+        self.db.property_int_value("rocksdb.live-sst-files-size").ok().flatten().unwrap_or(0)
+    }
+
+    fn explain(&self, error: &rocksdb::Error, action: &str) -> Error {
+        let place = self.dir.display();
+        match error.kind() {
+            rocksdb::ErrorKind::Corruption => Error::data(format!(
+                "the state in '{place}' is damaged and cannot be {action}: {error}; restore an earlier checkpoint folder or begin \
+                 afresh"
+            )),
+            rocksdb::ErrorKind::IOError => Error::config(format!(
+                "the state in '{place}' cannot be {action}: {error}; check the disk and its free space, then start again"
+            )),
+            _ => Error::bug(format!("the state in '{place}' cannot be {action}: {error}")),
+        }
+    }
+}
+
+fn options(cache: &Cache, create: bool) -> Options {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    // Index blocks count against the cache, so that many files cannot grow memory past the bound.
+    blocks.set_cache_index_and_filter_blocks(true);
+    let mut options = Options::default();
+    options.create_if_missing(create);
+    options.set_error_if_exists(create);
+    options.set_paranoid_checks(true);
+    options.set_block_based_table_factory(&blocks);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_write_buffer_size(WRITE_BUFFER);
+    options.set_max_write_buffer_number(2);
+    options.set_target_file_size_base(SST_FILE);
+    options.set_max_bytes_for_level_base(8 * SST_FILE);
+    // Every snapshot flushes one file: compact in larger steps than the default, and slow writers down late.
+    options.set_level_zero_file_num_compaction_trigger(8);
+    options.set_level_zero_slowdown_writes_trigger(32);
+    options.set_level_zero_stop_writes_trigger(48);
+    options.set_max_background_jobs(2);
+    options.set_max_open_files(256);
+    options.set_ratelimiter(WRITE_RATE, 100_000, 10);
+    // The manifest is uploaded with every checkpoint: keep it short.
+    options.set_max_manifest_file_size(64 << 10);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(1 << 20);
+    options.set_stats_dump_period_sec(0);
+    options
+}
+
+fn empty(dir: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(disk(dir, "empty", error)),
+        _ => {}
+    }
+    std::fs::create_dir_all(dir).map_err(|error| disk(dir, "create", error))
+}
+
+/// A local file error in the operator's words.
+pub(crate) fn disk(path: &Path, action: &str, error: std::io::Error) -> Error {
+    let message = format!("cannot {action} '{}': {error}; check the folder's rights and free space", path.display());
+    Error::config(message).with_source(error)
+}
+
+fn is_space(error: &rocksdb::Error) -> bool {
+    error.kind() == rocksdb::ErrorKind::IOError && error.to_string().contains("No space")
+}
+
+#[cfg(test)]
+mod tests;

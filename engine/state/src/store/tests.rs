@@ -1,0 +1,234 @@
+//! The store against a real RocksDB in a temporary folder.
+
+use super::*;
+use aqueduct_core::ErrorKind;
+use std::collections::BTreeMap;
+use tempfile::TempDir;
+
+type Panes = BTreeMap<PaneKey, Vec<u8>>;
+
+fn pane(query: u64, slice: i64, key: &str) -> PaneKey {
+    PaneKey { query, slice_start: slice, min_end: slice + 60, worker: 0, key: key.as_bytes().to_vec() }
+}
+
+fn slice(query: u64, slice: i64) -> SliceKey {
+    SliceKey { query, slice_start: slice, min_end: slice + 60 }
+}
+
+fn puts(panes: &[(PaneKey, &str)]) -> PaneBatch {
+    let puts = panes.iter().map(|(key, value)| (key.clone(), value.as_bytes().to_vec())).collect();
+    PaneBatch { puts, ..PaneBatch::default() }
+}
+
+fn all(store: &StateStore) -> Panes {
+    let mut found = Vec::new();
+    store
+        .scan(&mut |key, value| {
+            found.push((key, value.to_vec()));
+            Ok(())
+        })
+        .unwrap();
+    let sorted: Panes = found.iter().cloned().collect();
+    let in_order: Vec<_> = sorted.clone().into_iter().map(|(key, _)| key.encode()).collect();
+    let mut by_bytes = in_order.clone();
+    by_bytes.sort();
+    assert_eq!(found.iter().map(|(key, _)| key.encode()).collect::<Vec<_>>(), by_bytes, "scan is in key order");
+    sorted
+}
+
+fn carry(files: &[StateFile], to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in files {
+        std::fs::copy(&file.path, to.join(&file.name)).unwrap();
+    }
+}
+
+/// Incompressible, so that files are as large as they look.
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+#[test]
+fn what_is_written_comes_back_from_a_snapshot() {
+    let dir = TempDir::new().unwrap();
+    let mut store = StateStore::create(&dir.path().join("db")).unwrap();
+    assert!(all(&store).is_empty());
+    store.write(puts(&[(pane(1, 0, "b"), "2"), (pane(1, 0, "a"), "1"), (pane(2, -60, "a"), "3")])).unwrap();
+    store.write(puts(&[(pane(1, 0, "a"), "1 again")])).unwrap();
+    store.write(PaneBatch { deletes: vec![pane(1, 0, "b")], ..PaneBatch::default() }).unwrap();
+    let expected = Panes::from([(pane(1, 0, "a"), b"1 again".to_vec()), (pane(2, -60, "a"), b"3".to_vec())]);
+    assert_eq!(all(&store), expected);
+
+    let files = store.snapshot(&dir.path().join("snap")).unwrap();
+    assert!(files.iter().any(|file| file.immutable) && files.iter().any(|file| !file.immutable));
+    // What comes later is not in the snapshot.
+    store.write(puts(&[(pane(9, 0, "later"), "x")])).unwrap();
+    carry(&files, &dir.path().join("restored"));
+    let restored = StateStore::restore_dir(&dir.path().join("restored")).unwrap();
+    assert_eq!(all(&restored), expected);
+
+    let named: Vec<_> = files.iter().map(|file| (file.name.clone(), file.path.clone())).collect();
+    let linked = StateStore::restore(&dir.path().join("linked"), &named).unwrap();
+    assert_eq!(all(&linked), expected);
+}
+
+#[test]
+fn an_empty_store_can_be_carried_too() {
+    let dir = TempDir::new().unwrap();
+    let files = StateStore::create(&dir.path().join("db")).unwrap().snapshot(&dir.path().join("a/b/snap")).unwrap();
+    carry(&files, &dir.path().join("restored"));
+    assert!(all(&StateStore::restore_dir(&dir.path().join("restored")).unwrap()).is_empty());
+}
+
+#[test]
+fn a_retired_slice_goes_whole_and_nothing_else_goes() {
+    let dir = TempDir::new().unwrap();
+    let mut store = StateStore::create(&dir.path().join("db")).unwrap();
+    for query in [1, 2] {
+        for start in [-60, 0, 60] {
+            for key in ["", "a", "zzz"] {
+                let workers = (0..3).map(|worker| (PaneKey { worker, ..pane(query, start, key) }, b"v".to_vec()));
+                store.write(PaneBatch { puts: workers.collect(), ..PaneBatch::default() }).unwrap();
+            }
+        }
+    }
+    store.snapshot(&dir.path().join("first")).unwrap();
+    let survivor = (pane(1, 0, "new"), b"of the same batch".to_vec());
+    store
+        .write(PaneBatch {
+            delete_slices: vec![slice(1, 0), slice(2, 60)],
+            deletes: vec![],
+            puts: vec![survivor.clone()],
+        })
+        .unwrap();
+    let left = all(&store);
+    assert_eq!(left.len(), 2 * 3 * 3 * 3 - 2 * 9 + 1);
+    assert_eq!(left.get(&survivor.0), Some(&survivor.1));
+    assert!(left.keys().all(|key| key.slice() != slice(2, 60)));
+    let files = store.snapshot(&dir.path().join("second")).unwrap();
+    carry(&files, &dir.path().join("restored"));
+    assert_eq!(all(&StateStore::restore_dir(&dir.path().join("restored")).unwrap()), left);
+}
+
+#[test]
+fn snapshots_share_unchanged_files() {
+    let dir = TempDir::new().unwrap();
+    let mut store = StateStore::create(&dir.path().join("db")).unwrap();
+    let large = (0..100_u64).map(|n| (pane(1, 0, &n.to_string()), noise(n + 1, 2000))).collect();
+    store.write(PaneBatch { puts: large, ..PaneBatch::default() }).unwrap();
+    let first = store.snapshot(&dir.path().join("1")).unwrap();
+    store.write(puts(&[(pane(2, 0, "small"), "change")])).unwrap();
+    let second = store.snapshot(&dir.path().join("2")).unwrap();
+
+    let shared: Vec<&StateFile> = first.iter().filter(|file| file.immutable).collect();
+    assert_eq!(shared.len(), 1);
+    let again = second.iter().find(|file| file.name == shared[0].name).unwrap();
+    assert_eq!(again.identity, shared[0].identity);
+    let new: u64 = second.iter().filter(|file| file.identity != shared[0].identity).map(|file| file.bytes).sum();
+    assert!(new < 10_000 && shared[0].bytes > 150_000, "{new} new bytes beside {}", shared[0].bytes);
+    // The folder is used again for the next snapshot, and foreign folders are left alone.
+    store.snapshot(&dir.path().join("1")).unwrap();
+    std::fs::create_dir(dir.path().join("foreign")).unwrap();
+    std::fs::write(dir.path().join("foreign/file"), "x").unwrap();
+    assert_eq!(store.snapshot(&dir.path().join("foreign")).unwrap_err().kind(), ErrorKind::Bug);
+}
+
+#[test]
+fn a_restored_store_goes_on() {
+    let dir = TempDir::new().unwrap();
+    let mut expected = Panes::new();
+    let mut store = StateStore::create(&dir.path().join("0")).unwrap();
+    for life in 1..6 {
+        for round in 0..5_u8 {
+            let key = pane(1, 0, &format!("{life}-{round}"));
+            store.write(PaneBatch { puts: vec![(key.clone(), vec![round])], ..PaneBatch::default() }).unwrap();
+            expected.insert(key, vec![round]);
+            store.snapshot(&dir.path().join(format!("snap-{life}"))).unwrap();
+        }
+        let files = store.snapshot(&dir.path().join(format!("snap-{life}"))).unwrap();
+        carry(&files, &dir.path().join(life.to_string()));
+        store = StateStore::restore_dir(&dir.path().join(life.to_string())).unwrap();
+        assert_eq!(all(&store), expected);
+    }
+}
+
+#[test]
+fn damage_is_data_to_fix_and_names_the_folder() {
+    let dir = TempDir::new().unwrap();
+    let mut store = StateStore::create(&dir.path().join("db")).unwrap();
+    let large = (0..100_u64).map(|n| (pane(1, 0, &n.to_string()), noise(n + 1, 2000))).collect();
+    store.write(PaneBatch { puts: large, ..PaneBatch::default() }).unwrap();
+    let files = store.snapshot(&dir.path().join("snap")).unwrap();
+    let sst = files.iter().find(|file| file.immutable).unwrap();
+
+    let flipped = dir.path().join("flipped");
+    carry(&files, &flipped);
+    let mut bytes = std::fs::read(&sst.path).unwrap();
+    bytes[sst.bytes as usize / 2] ^= 1;
+    std::fs::write(flipped.join(&sst.name), bytes).unwrap();
+    let seen = StateStore::restore_dir(&flipped).and_then(|store| store.scan(&mut |_, _| Ok(())));
+    let error = seen.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::FixData, "{error}");
+    assert!(error.message().contains("flipped"), "{error}");
+
+    for (name, spoil) in [("missing", 0), ("cut", sst.bytes / 2)] {
+        let spoilt = dir.path().join(name);
+        carry(&files, &spoilt);
+        let path = spoilt.join(&sst.name);
+        if spoil == 0 {
+            std::fs::remove_file(&path).unwrap();
+        } else {
+            std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(spoil).unwrap();
+        }
+        let error = StateStore::restore_dir(&spoilt).and_then(|store| store.scan(&mut |_, _| Ok(()))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::FixData, "{name}: {error}");
+        assert!(error.message().contains(name), "{error}");
+    }
+    let nothing = StateStore::restore_dir(&dir.path().join("nothing")).unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::FixData, "{nothing}");
+}
+
+#[test]
+fn create_begins_empty_and_names_stay_in_the_folder() {
+    let dir = TempDir::new().unwrap();
+    let db = dir.path().join("db");
+    let mut store = StateStore::create(&db).unwrap();
+    store.write(puts(&[(pane(1, 0, "a"), "1")])).unwrap();
+    store.snapshot(&dir.path().join("snap")).unwrap();
+    drop(store);
+    assert!(all(&StateStore::create(&db).unwrap()).is_empty());
+    for bad in ["../evil", "a/b", "", ".", ".."] {
+        let files = [(bad.to_owned(), dir.path().join("snap/CURRENT"))];
+        let error = StateStore::restore(&dir.path().join("x"), &files).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::FixData, "{bad}");
+    }
+}
+
+#[test]
+fn memory_stays_bounded_under_much_state() {
+    let dir = TempDir::new().unwrap();
+    let mut store = StateStore::create(&dir.path().join("db")).unwrap();
+    let value = noise(7, 100);
+    for batch in 0..40_u64 {
+        let panes = (0..20_000_u64).map(|n| (pane(1, 0, &format!("{:016x}", (n * 40 + batch))), value.clone()));
+        store.write(PaneBatch { puts: panes.collect(), ..PaneBatch::default() }).unwrap();
+        let memory = store.memory_bytes();
+        assert!(memory < 48 << 20, "{memory} bytes after batch {batch}");
+    }
+    let mut panes = 0_u64;
+    store
+        .scan(&mut |_, _| {
+            panes += 1;
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(panes, 800_000);
+    assert!(store.disk_bytes() > 0);
+}

@@ -1,0 +1,47 @@
+//! The connectors that this binary knows: the one place where engine and connectors meet.
+
+use aqueduct_core::{Connector, Error, Result, Sink, Source};
+use aqueduct_plan::JobPlan;
+use std::sync::Arc;
+
+/// All of them.
+pub(crate) fn all() -> Vec<Arc<dyn Connector>> {
+    vec![
+        Arc::new(aqueduct_kafka::KafkaConnector),
+        Arc::new(aqueduct_postgres::PostgresConnector),
+        Arc::new(aqueduct_firestore::FirestoreConnector),
+        Arc::new(aqueduct_bucket::FilesystemConnector),
+        Arc::new(aqueduct_generate::DatagenConnector),
+        Arc::new(aqueduct_generate::ReplayConnector),
+        Arc::new(aqueduct_print::PrintConnector),
+        Arc::new(aqueduct_print::BlackholeConnector),
+    ]
+}
+
+/// One source per table that is read, in the plan's order. Checks every option; connects to nothing.
+pub(crate) fn sources(plan: &JobPlan, known: &[Arc<dyn Connector>]) -> Result<Vec<Box<dyn Source>>> {
+    plan.sources.iter().map(|table| named(known, &table.connector)?.source(&table.spec)).collect()
+}
+
+/// One sink per table that is written, in the plan's order. Checks every option; connects to nothing.
+pub(crate) fn sinks(plan: &JobPlan, known: &[Arc<dyn Connector>]) -> Result<Vec<Box<dyn Sink>>> {
+    plan.sinks.iter().map(|table| named(known, &table.connector)?.sink(&table.spec)).collect()
+}
+
+fn named<'a>(known: &'a [Arc<dyn Connector>], name: &str) -> Result<&'a Arc<dyn Connector>> {
+    let found = known.iter().find(|connector| connector.name() == name);
+    found.ok_or_else(|| Error::bug(format!("the plan names a connector '{name}' that the planner was not given")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_flinks_and_each_is_there_once() {
+        let mut names: Vec<&str> = all().iter().map(|connector| connector.name()).collect();
+        names.sort_unstable();
+        let wanted = ["blackhole", "datagen", "filesystem", "firestore", "kafka", "postgres", "print", "replay"];
+        assert_eq!(names, wanted);
+    }
+}

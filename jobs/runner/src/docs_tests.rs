@@ -1,0 +1,59 @@
+//! README against the code: every option, setting and metric stands there, with its default.
+
+use crate::{connectors, metrics, settings};
+
+fn readme() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    std::fs::read_to_string(path).expect("README.md is at the project's root")
+}
+
+/// The rows that README's tables lack.
+fn lacking(text: &str, rows: impl IntoIterator<Item = String>) -> Vec<String> {
+    rows.into_iter().filter(|row| !text.contains(row.as_str())).collect()
+}
+
+#[test]
+fn every_option_is_in_the_table_of_its_connector() {
+    let readme = readme();
+    for connector in connectors::all() {
+        let head = format!("**`{}`**", connector.name());
+        let from = readme.find(&head).unwrap_or_else(|| panic!("README has no part {head}"));
+        let rest = &readme[from + head.len()..];
+        let part = &rest[..rest.find("\n**`").or_else(|| rest.find("\n## ")).unwrap_or(rest.len())];
+        let rows = connector.options().iter().map(|option| {
+            let default = option.default.map(|value| format!("`{value}`")).unwrap_or_default();
+            let star = if option.prefix { "*" } else { "" };
+            format!("\n| `{}{star}` | {default} | ", option.key)
+        });
+        assert_eq!(lacking(part, rows), [""; 0], "README, {head}");
+        let listed = part.matches("\n| `").count();
+        assert_eq!(listed, connector.options().len(), "README lists options of {head} that do not exist");
+    }
+}
+
+#[test]
+fn every_setting_is_in_its_table() {
+    let rows = settings::SETTINGS.iter().map(|def| {
+        let default = match def.default.strip_prefix('(') {
+            Some(words) => words.trim_end_matches(')').to_owned(),
+            None => format!("`{}`", def.default),
+        };
+        format!("\n| `{}` | {default} | ", def.key)
+    });
+    assert_eq!(lacking(&readme(), rows), [""; 0], "README, Settings");
+}
+
+#[test]
+fn every_metric_is_in_its_table() {
+    let readme = readme();
+    let rows = metrics::METRICS.iter().map(|(name, kind, help)| format!("\n| `{name}` | {kind} | {help} |"));
+    assert_eq!(lacking(&readme, rows), [""; 0], "README, Metrics");
+    let listed = readme.matches("\n| `aqueduct_").count() + readme.matches("\n| `process_").count();
+    assert_eq!(listed, metrics::METRICS.len(), "README lists metrics that do not exist");
+}
+
+#[test]
+fn every_exit_code_is_in_its_table() {
+    let codes = [0, 1, 2, 3, 4, 5, crate::signals::INTERRUPTED];
+    assert_eq!(lacking(&readme(), codes.map(|code| format!("\n| {code} | "))), [""; 0], "README, Exit codes");
+}

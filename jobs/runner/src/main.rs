@@ -1,0 +1,76 @@
+//! The `aqueduct` binary: the only place where the engine meets connectors, settings and people.
+//!
+//! This file starts a verb and turns its end into an exit code; everything else has a file of its own.
+
+mod cli;
+mod clock;
+mod connectors;
+#[cfg(test)]
+mod docs_tests;
+mod exit;
+mod http;
+mod human;
+mod job;
+mod job_file;
+mod logs;
+mod look;
+mod metrics;
+mod panel;
+mod process;
+mod quarantine;
+mod query;
+mod render;
+mod run;
+#[cfg(test)]
+mod samples;
+mod settings;
+mod signals;
+mod state_cmd;
+mod state_dir;
+mod status_cmd;
+mod summary;
+mod table_out;
+mod variables;
+
+use aqueduct_core::{Error, Result};
+use clap::Parser;
+use cli::{Cli, Verb};
+use std::future::Future;
+
+/// Threads of Rust, RocksDB and librdkafka allocate and free across each other; the system's allocator keeps what they free.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    exit::install_panic_hook();
+    let code = match start(Cli::parse().verb) {
+        Ok(()) => 0,
+        Err(error) => exit::report(&error),
+    };
+    // At once: threads that wait for a dead broker must not hold the process.
+    std::process::exit(i32::from(code));
+}
+
+fn start(verb: Verb) -> Result<()> {
+    if !matches!(verb, Verb::Run(_)) {
+        logs::init(logs::default_format(), None, true);
+    }
+    match verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Check(args) => look::check(&args),
+        Verb::Explain(args) => look::explain(&args),
+        Verb::Status(args) => wait(status_cmd::run(args)),
+        Verb::Query(args) => wait(query::run(args)),
+        Verb::State(verb) => wait(state_cmd::run(verb)),
+    }
+}
+
+fn wait(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::bug(format!("cannot start the asynchronous runtime: {error}")))?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_background();
+    outcome
+}

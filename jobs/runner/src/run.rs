@@ -1,0 +1,134 @@
+//! `aqueduct run`: puts plan, settings, connectors and stores together, starts the runtime and shows it.
+//!
+//! What the job computes and how it is kept safe is the engine's; here is only the life of the process around it.
+
+use crate::cli::RunArgs;
+use crate::clock::SystemClock;
+use crate::job::PlannedJob;
+use crate::state_dir::StateDir;
+use crate::{connectors, exit, http, job, logs, panel, process, signals, summary};
+use aqueduct_bucket::store::{StoreOptions, open_store};
+use aqueduct_core::{Error, Result};
+use aqueduct_runtime::{Environment, Job, StatusBoard, StatusSnapshot};
+use indicatif::MultiProgress;
+use object_store::{ObjectStore, path::Path};
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// The verb.
+pub(crate) fn run(args: &RunArgs) -> Result<()> {
+    let screen = wants_panel(args).then(MultiProgress::new);
+    logs::init(args.log_format.unwrap_or_else(logs::default_format), screen.clone(), false);
+    let planned = job::prepare(&args.job)?;
+    for warning in &planned.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("aqueduct-io")
+        .build()
+        .map_err(|error| Error::bug(format!("cannot start the asynchronous runtime: {error}")))?;
+    let outcome = runtime.block_on(drive(args, planned, screen));
+    // Readers of the job may still hold threads: do not wait for what no longer matters.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// A panel draws over lines: it needs a terminal, and logs in JSON are for machines.
+fn wants_panel(args: &RunArgs) -> bool {
+    let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+    let json = args.log_format == Some(crate::cli::LogFormat::Json);
+    !args.no_panel && !json && !dumb && std::io::stderr().is_terminal()
+}
+
+async fn drive(args: &RunArgs, planned: PlannedJob, screen: Option<MultiProgress>) -> Result<()> {
+    let started = Instant::now();
+    let (stop, stopped) = watch::channel(false);
+    signals::listen(stop)?;
+    let board = Arc::new(StatusBoard::default());
+    board.update(|snapshot| snapshot.job = planned.name().to_string());
+    if let Some(given) = &args.http {
+        let bound = http::serve(given, Arc::clone(&board)).await?;
+        tracing::info!(address = %bound, "serving http://{bound}/metrics /healthz /readyz /status");
+    }
+    announce(&planned);
+    let state = StateDir::create(args.state_dir.as_deref(), planned.name())?;
+    let job = assemble(planned, &state)?;
+    let (done, until) = watch::channel(false);
+    let display = show(screen, Arc::clone(&board), until);
+
+    // On a task of its own, so that a panic inside comes back as a value if the hook is ever taken away.
+    let task = tokio::spawn(aqueduct_runtime::run(job, Arc::clone(&board), stopped));
+    let outcome = task.await.unwrap_or_else(|error| Err(Error::bug(format!("the job's task broke: {error}"))));
+    // The receiver lives in the display task, which waits for exactly this.
+    let _ = done.send(true);
+    drop(display.await);
+    finish(outcome, &board, started, state)
+}
+
+fn finish(outcome: Result<StatusSnapshot>, board: &StatusBoard, started: Instant, state: StateDir) -> Result<()> {
+    let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (snapshot, result) = match outcome {
+        Ok(snapshot) => (snapshot, Ok(())),
+        Err(error) => (board.snapshot(), Err(error)),
+    };
+    // A job that failed before it read anything has nothing to sum up.
+    if result.is_ok() || snapshot.run_records > 0 {
+        exit::say(&summary::text(&snapshot, elapsed, process::memory()));
+    }
+    if result.is_ok() {
+        tracing::info!(records = snapshot.run_records, epoch = snapshot.checkpoint.epoch, elapsed_ms = elapsed, "done");
+        state.remove();
+    }
+    result
+}
+
+fn announce(planned: &PlannedJob) {
+    let settings = &planned.settings;
+    tracing::info!(
+        job = %planned.name(),
+        parallelism = settings.runtime.parallelism,
+        checkpoints = settings.checkpoint_dir,
+        quarantine = planned.quarantine_folder(),
+        sources = planned.plan.sources.len(),
+        queries = planned.own_plan.queries.len(),
+        sinks = planned.own_plan.sinks.len(),
+        "starting"
+    );
+}
+
+fn assemble(planned: PlannedJob, state: &StateDir) -> Result<Job> {
+    let sources = connectors::sources(&planned.plan, &planned.connectors)?;
+    let sinks = connectors::sinks(&planned.plan, &planned.connectors)?;
+    let (checkpoint_store, checkpoint_root) =
+        open_checkpoints(&planned.settings.checkpoint_dir, planned.settings.checkpoint_endpoint.clone(), true)?;
+    let environment = Environment {
+        checkpoint_store,
+        checkpoint_root,
+        state_dir: state.path().to_owned(),
+        sources,
+        sinks,
+        clock: Arc::new(SystemClock::new()),
+    };
+    Ok(Job { plan: planned.plan, settings: planned.settings.runtime, environment })
+}
+
+/// The store of a checkpoint folder. A missing local folder is created only by a job, never by a look.
+pub(crate) fn open_checkpoints(
+    url: &str,
+    endpoint: Option<String>,
+    create: bool,
+) -> Result<(Arc<dyn ObjectStore>, Path)> {
+    let options = StoreOptions { endpoint, fsync: true, create_folder: create, ..StoreOptions::default() };
+    open_store(url, &options).map_err(|error| error.context("checkpoints"))
+}
+
+fn show(screen: Option<MultiProgress>, board: Arc<StatusBoard>, until: watch::Receiver<bool>) -> JoinHandle<()> {
+    match screen {
+        Some(screen) => tokio::spawn(panel::draw(screen, board, until)),
+        None => tokio::spawn(panel::log(board, until)),
+    }
+}

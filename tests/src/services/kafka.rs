@@ -1,0 +1,201 @@
+//! A Kafka broker: one KRaft node from the project's own jars, with plain, TLS and SCRAM listeners.
+//!
+//! This file starts, stops and describes it; talking to it for the tests is in `client`.
+
+mod client;
+mod settings;
+
+pub use client::{Consumed, Record};
+
+use super::daemon::{Daemon, Scratch, free_port, listens, run};
+use super::tls::TlsFiles;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+/// The version of the jars that `./dev` fetches into the cache folder.
+pub const KAFKA_VERSION: &str = "4.3.1";
+
+/// One of the doors of the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// No encryption, no authentication.
+    Plain,
+    /// TLS; a client certificate of the right CA is demanded.
+    Ssl,
+    /// TLS; SCRAM-SHA-512 with [`Kafka::user`] and [`Kafka::password`].
+    SaslSsl,
+}
+
+/// Where a broker is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KafkaAddress {
+    /// Port of [`Listener::Plain`].
+    pub plain: u16,
+    /// Port of [`Listener::Ssl`].
+    pub ssl: u16,
+    /// Port of [`Listener::SaslSsl`].
+    pub sasl_ssl: u16,
+    /// Port of the controller.
+    pub controller: u16,
+    /// The SCRAM user.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+    /// Certificates.
+    pub tls: TlsFiles,
+}
+
+/// A Kafka broker.
+#[derive(Debug)]
+pub struct Kafka {
+    address: KafkaAddress,
+    process: Option<Mutex<Process>>,
+}
+
+#[derive(Debug)]
+struct Process {
+    daemon: Option<Daemon>,
+    scratch: Scratch,
+}
+
+impl Kafka {
+    /// The broker of this test run. Topics need names of their own.
+    pub fn shared() -> &'static Kafka {
+        static SHARED: OnceLock<Kafka> = OnceLock::new();
+        SHARED.get_or_init(|| match super::Addresses::of_this_run() {
+            Some(addresses) => Kafka::attach(addresses.kafka),
+            None => Kafka::start(),
+        })
+    }
+
+    /// One that another process has started.
+    pub fn attach(address: KafkaAddress) -> Kafka {
+        Kafka { address, process: None }
+    }
+
+    /// One for this test alone. Takes 5 to 15 seconds.
+    pub fn start() -> Kafka {
+        let scratch = Scratch::new("kafka");
+        let tls = TlsFiles::make(&scratch.path().join("tls"));
+        let address = KafkaAddress {
+            plain: free_port(),
+            ssl: free_port(),
+            sasl_ssl: free_port(),
+            controller: free_port(),
+            user: "aqueduct".into(),
+            password: "scram-secret".into(),
+            tls,
+        };
+        let settings = settings::write(scratch.path(), &address);
+        format_storage(&settings, &address);
+        let kafka = Kafka { address, process: Some(Mutex::new(Process { daemon: None, scratch })) };
+        kafka.restart();
+        kafka
+    }
+
+    /// `host:port` of a door, the value of `properties.bootstrap.servers`.
+    pub fn bootstrap(&self, listener: Listener) -> String {
+        let KafkaAddress { plain, ssl, sasl_ssl, .. } = &self.address;
+        match listener {
+            Listener::Plain => format!("127.0.0.1:{plain}"),
+            Listener::Ssl => format!("localhost:{ssl}"),
+            Listener::SaslSsl => format!("localhost:{sasl_ssl}"),
+        }
+    }
+
+    /// Certificates: `ca` for every client, `cert` and `key` for [`Listener::Ssl`].
+    pub fn tls(&self) -> &TlsFiles {
+        &self.address.tls
+    }
+
+    /// The SCRAM user.
+    pub fn user(&self) -> &str {
+        &self.address.user
+    }
+
+    /// Its password.
+    pub fn password(&self) -> &str {
+        &self.address.password
+    }
+
+    /// Where it is, for another process.
+    pub fn address(&self) -> &KafkaAddress {
+        &self.address
+    }
+
+    /// SIGKILL; data stays. Only after `start`.
+    pub fn kill(&self) {
+        self.process().daemon = None;
+    }
+
+    /// SIGSTOP: connections stay open and nothing is answered. Only after `start`.
+    pub fn pause(&self) {
+        if let Some(daemon) = &self.process().daemon {
+            daemon.signal(libc::SIGSTOP);
+        }
+    }
+
+    /// SIGCONT after [`Kafka::pause`].
+    pub fn resume(&self) {
+        if let Some(daemon) = &self.process().daemon {
+            daemon.signal(libc::SIGCONT);
+        }
+    }
+
+    /// Starts it (again), on the same ports with the same data, and waits until it serves.
+    pub fn restart(&self) {
+        let mut process = self.process();
+        process.daemon = None;
+        let dir = process.scratch.path().to_owned();
+        let mut command = java(&["-Xms256m", "-Xmx512m"]);
+        command.arg(format!("-Dlog4j2.configurationFile={}", dir.join("log4j2.properties").display()));
+        command.arg("kafka.Kafka").arg(dir.join("server.properties")).current_dir(&dir);
+        let mut daemon = Daemon::spawn("kafka", command, &dir.join("kafka.log"));
+        let ports = [self.address.plain, self.address.ssl, self.address.sasl_ssl];
+        daemon.wait_until(Duration::from_secs(90), || ports.iter().all(|port| listens(*port)));
+        daemon.wait_until(Duration::from_secs(90), || client::answers(&self.bootstrap(Listener::Plain)));
+        process.daemon = Some(daemon);
+    }
+
+    fn process(&self) -> std::sync::MutexGuard<'_, Process> {
+        let process = self.process.as_ref().expect("a shared broker must not be killed: use Kafka::start()");
+        process.lock().expect("nobody panics with it")
+    }
+}
+
+fn jars() -> PathBuf {
+    let jars = super::cache_dir().join(format!("kafka-{KAFKA_VERSION}"));
+    assert!(
+        jars.is_dir(),
+        "Kafka's jars are not in {}: run ./dev services or ./dev test, which fetch them",
+        jars.display()
+    );
+    jars
+}
+
+fn java(options: &[&str]) -> Command {
+    let mut command = Command::new("java");
+    // The quick compiler only: a broker of a few minutes never earns back the time of the thorough one.
+    command.args(options).args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"]);
+    command.arg("-cp").arg(format!("{}/*", jars().display()));
+    command
+}
+
+fn format_storage(settings: &Path, address: &KafkaAddress) {
+    let mut command = java(&["-Xmx256m"]);
+    command.arg(format!("-Dlog4j2.configurationFile={}", settings.with_file_name("log4j2.properties").display()));
+    command.args([
+        "kafka.tools.StorageTool",
+        "format",
+        "--standalone",
+        "--cluster-id",
+        "QXF1ZWR1Y3QtdGVzdHMtMQ",
+        "--config",
+    ]);
+    command.arg(settings).arg("--add-scram");
+    command.arg(format!("SCRAM-SHA-512=[name={},password={}]", address.user, address.password));
+    run(&mut command);
+}

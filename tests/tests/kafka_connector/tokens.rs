@@ -1,0 +1,190 @@
+//! OAUTHBEARER over TLS: the unmodified AWS signer against a broker that checks its signature, and tokens that run out
+//! while a reader reads.
+//!
+//! The broker is this test's own: its door takes tokens only.
+
+use super::*;
+use aqueduct_core::conformance::sink::{apply, batch, claim, spec};
+use aqueduct_core::conformance::source::starts;
+use aqueduct_tests::services::daemon::{Daemon, Scratch, free_port, listens, run};
+use aqueduct_tests::services::kafka::KAFKA_VERSION;
+use aqueduct_tests::services::{TlsFiles, cache_dir};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use std::process::Command;
+
+struct Broker {
+    plain: u16,
+    /// Takes what the AWS signer makes.
+    iam: u16,
+    /// Takes unsigned tokens; ends a session when its token ends.
+    unsecured: u16,
+    tls: TlsFiles,
+    _daemon: Daemon,
+    _scratch: Scratch,
+}
+
+fn java(classes: &std::path::Path) -> Command {
+    let jars = cache_dir().join(format!("kafka-{KAFKA_VERSION}"));
+    let mut command = Command::new("java");
+    command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+    command.arg(format!("{}/*:{}", jars.display(), classes.display()));
+    command
+}
+
+impl Broker {
+    fn start() -> Broker {
+        let scratch = Scratch::new("kafka-tokens");
+        let dir = scratch.path();
+        let tls = TlsFiles::make(&dir.join("tls"));
+        let (plain, iam, unsecured, controller) = (free_port(), free_port(), free_port(), free_port());
+        let read = |path: &std::path::Path| std::fs::read_to_string(path).expect("just made");
+        std::fs::write(dir.join("server.pem"), format!("{}{}", read(&tls.server_key), read(&tls.server_cert)))
+            .expect("writable");
+        std::fs::write(dir.join("IamHandler.java"), include_str!("IamHandler.java")).expect("writable");
+        let jars = cache_dir().join(format!("kafka-{KAFKA_VERSION}"));
+        run(Command::new("javac")
+            .current_dir(dir)
+            .arg("-cp")
+            .arg(format!("{}/*", jars.display()))
+            .arg("IamHandler.java"));
+        let login = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required";
+        let settings = format!(
+            "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
+             controller.listener.names=CONTROLLER\ninter.broker.listener.name=PLAIN\n\
+             listeners=PLAIN://127.0.0.1:{plain},IAM://127.0.0.1:{iam},OPEN://127.0.0.1:{unsecured},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAIN://127.0.0.1:{plain},IAM://localhost:{iam},OPEN://localhost:{unsecured},CONTROLLER://127.0.0.1:{controller}\n\
+             listener.security.protocol.map=PLAIN:PLAINTEXT,IAM:SASL_SSL,OPEN:SASL_SSL,CONTROLLER:PLAINTEXT\n\
+             log.dirs={dir}/data\nssl.keystore.type=PEM\nssl.keystore.location={dir}/server.pem\nsasl.enabled.mechanisms=OAUTHBEARER\n\
+             listener.name.iam.oauthbearer.sasl.jaas.config={login};\n\
+             listener.name.iam.oauthbearer.sasl.server.callback.handler.class=IamHandler\n\
+             listener.name.iam.oauthbearer.sasl.login.callback.handler.class=IamHandler\n\
+             listener.name.open.oauthbearer.sasl.jaas.config={login} unsecuredLoginStringClaim_sub=\"broker\";\n\
+             listener.name.open.oauthbearer.connections.max.reauth.ms=60000\n\
+             offsets.topic.replication.factor=1\noffsets.topic.num.partitions=1\ntransaction.state.log.replication.factor=1\n\
+             transaction.state.log.min.isr=1\ntransaction.state.log.num.partitions=1\ngroup.initial.rebalance.delay.ms=0\n\
+             share.coordinator.state.topic.replication.factor=1\nshare.coordinator.state.topic.min.isr=1\n",
+            dir = dir.display()
+        );
+        std::fs::write(dir.join("server.properties"), settings).expect("writable");
+        let format =
+            ["kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", "QXF1ZWR1Y3QtdGVzdHMtMQ", "--config"];
+        run(java(dir).args(format).arg(dir.join("server.properties")));
+        let mut command = java(dir);
+        command.arg("kafka.Kafka").arg(dir.join("server.properties")).current_dir(dir);
+        let mut daemon = Daemon::spawn("kafka with tokens", command, &dir.join("kafka.log"));
+        daemon.wait_until(Duration::from_secs(90), || [plain, iam, unsecured].iter().all(|port| listens(*port)));
+        let broker = Broker { plain, iam, unsecured, tls, _daemon: daemon, _scratch: scratch };
+        broker.create_topic("tokens");
+        broker
+    }
+
+    fn create_topic(&self, name: &str) {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", format!("127.0.0.1:{}", self.plain));
+        let admin: AdminClient<DefaultClientContext> = config.create().expect("the settings are ours");
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
+        let topic = NewTopic::new(name, 2, TopicReplication::Fixed(1));
+        let made = futures::executor::block_on(admin.create_topics([&topic], &options)).expect("the broker answers");
+        made[0].as_ref().expect("the topic is made");
+    }
+
+    fn door(&self, port: u16) -> Pairs {
+        let (server, ca) = (format!("localhost:{port}"), self.tls.ca.display().to_string());
+        pairs(&[
+            ("topic", "tokens"),
+            ("format", "json"),
+            ("properties.bootstrap.servers", &server),
+            ("properties.security.protocol", "SASL_SSL"),
+            ("properties.ssl.ca.location", &ca),
+        ])
+    }
+}
+
+fn sink(options: &Pairs, table: &str) -> Box<dyn aqueduct_core::Sink> {
+    let borrowed: Vec<(&str, &str)> = options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    KafkaConnector.sink(&spec(table, &borrowed, false)).expect("the options are right")
+}
+
+/// This test binary again, with AWS credentials in its environment, on one test that does nothing without them.
+fn with_credentials(secret: &str, options: &Pairs) -> std::process::Output {
+    let mut child = Command::new(std::env::current_exe().expect("a running test has a file"));
+    child.args(["--exact", "tokens::signs_when_there_are_credentials", "--nocapture"]);
+    child
+        .env("AWS_ACCESS_KEY_ID", "AKIDTESTS")
+        .env("AWS_SECRET_ACCESS_KEY", secret)
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    child.env("AQUEDUCT_IAM_TEST", serde_json::to_string(options).expect("text is JSON"));
+    child.output().expect("it runs again")
+}
+
+#[test]
+fn signs_when_there_are_credentials() {
+    let Ok(options) = std::env::var("AQUEDUCT_IAM_TEST") else { return };
+    let options: Pairs = serde_json::from_str(&options).expect("the parent wrote it");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let mut sink = sink(&options, "iam");
+    let opened = runtime.block_on(sink.open(&claim(1)));
+    if let Err(error) = opened {
+        println!("kind {:?}: {error}", error.kind());
+        std::process::exit(9);
+    }
+    runtime.block_on(apply(sink.as_mut(), &claim(1), 0, 1, vec![batch(&[("a", 1), ("b", 2)])])).expect("apply");
+    runtime.block_on(sink.close()).expect("close");
+    let mut source = source(&options);
+    let begin = starts(source.as_mut());
+    assert_eq!(read_rows(source.reader(begin).expect("a reader opens").as_mut(), 2).len(), 2);
+}
+
+fn signed_by_aws(broker: &Broker) {
+    let options = with(
+        broker.door(broker.iam),
+        &[("properties.sasl.mechanism", "AWS_MSK_IAM"), ("properties.aws.region", "eu-west-1")],
+    );
+    let good = with_credentials("test-secret", &options);
+    assert!(
+        good.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&good.stdout),
+        String::from_utf8_lossy(&good.stderr)
+    );
+    let bad = with_credentials("another-secret", &options);
+    let said = String::from_utf8_lossy(&bad.stdout).into_owned();
+    assert_eq!(bad.status.code(), Some(9), "{said}");
+    assert!(said.contains("kind FixConfig"), "{said}");
+    assert!(!said.contains("another-secret"), "{said}");
+}
+
+fn renewed_while_reading(broker: &Broker) {
+    let more = [
+        ("properties.sasl.mechanism", "OAUTHBEARER"),
+        ("properties.enable.sasl.oauthbearer.unsecure.jwt", "true"),
+        ("properties.sasl.oauthbearer.config", "principal=ann lifeSeconds=4"),
+    ];
+    broker.create_topic("renewed");
+    let options = with(with(broker.door(broker.unsecured), &more), &[("topic", "renewed")]);
+    let mut source = source(&options);
+    let begin = starts(source.as_mut());
+    let mut reader = source.reader(begin).expect("a reader opens");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let mut sink = sink(&options, "renewed");
+    runtime.block_on(sink.open(&claim(1))).expect("open");
+    // Three lives of a token.
+    for epoch in 1..=12 {
+        runtime.block_on(apply(sink.as_mut(), &claim(1), epoch - 1, epoch, vec![batch(&[("a", 1)])])).expect("apply");
+        assert_eq!(read_rows(reader.as_mut(), 1).len(), 1, "epoch {epoch}");
+        let until = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < until {
+            assert!(matches!(reader.read(BUDGET), Ok(Read::Empty)));
+        }
+    }
+    source.discover().expect("the questions' client renews too");
+}
+
+#[test]
+fn tokens_open_the_door_and_are_renewed() {
+    let broker = Broker::start();
+    signed_by_aws(&broker);
+    renewed_while_reading(&broker);
+}
