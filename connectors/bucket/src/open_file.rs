@@ -25,12 +25,6 @@ const MAX_BATCH_BYTES: usize = 8 << 20;
 /// Rows of a Parquet batch.
 const MAX_ROWS: usize = 4_096;
 
-/// What a file gives.
-pub(crate) enum Next {
-    Batch(SourceBatch),
-    End,
-}
-
 /// A file and the next row to read in it.
 pub(crate) struct OpenFile {
     shared: Arc<Shared>,
@@ -47,7 +41,7 @@ enum Content {
     /// Not open yet, or again to be opened at `next`.
     Closed,
     Lines(Lines),
-    Rows(ParquetRows),
+    Rows(Box<ParquetRows>),
 }
 
 impl OpenFile {
@@ -81,20 +75,17 @@ impl OpenFile {
         self.content = Content::Closed;
     }
 
-    /// The next rows, at most `limit` of them.
-    pub(crate) fn next(&mut self, blocking: &Blocking, limit: usize) -> Result<Next> {
+    /// The next rows, at most `limit` of them; `None` at the end.
+    pub(crate) fn next(&mut self, blocking: &Blocking, limit: usize) -> Result<Option<SourceBatch>> {
         if matches!(self.content, Content::Closed) {
             self.content = self.open(blocking)?;
         }
         match &mut self.content {
             Content::Closed => Err(Error::bug("the file was opened just now")),
-            Content::Lines(lines) => {
-                let Some(taken) = lines.take(blocking, limit)? else { return Ok(Next::End) };
-                self.decode(taken).map(Next::Batch)
-            }
+            Content::Lines(lines) => lines.take(blocking, limit)?.map(|taken| self.decode(taken)).transpose(),
             Content::Rows(rows) => match rows.next(limit)? {
-                Some((columns, count)) => self.rows(columns, count).map(Next::Batch),
-                None => Ok(Next::End),
+                Some((columns, count)) => self.rows(columns, count).map(Some),
+                None => Ok(None),
             },
         }
     }
@@ -118,7 +109,7 @@ impl OpenFile {
         if self.shared.config.format == crate::reader::Format::Parquet {
             let bytes = blocking.wait(async { found.bytes().await.map_err(failed) })?;
             let rows = self.builder.parquet(bytes, skip, MAX_ROWS, &self.address)?;
-            return if rows.total < skip { Err(beyond(rows.total)) } else { Ok(Content::Rows(rows)) };
+            return if rows.total < skip { Err(beyond(rows.total)) } else { Ok(Content::Rows(Box::new(rows))) };
         }
         let stream = found.into_stream();
         let mut lines = Lines { stream, address: self.address.clone(), buffer: vec![], at: 0, ended: false };

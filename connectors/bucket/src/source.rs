@@ -6,7 +6,7 @@
 
 use crate::config::TableConfig;
 use crate::decode::RowBuilder;
-use crate::open_file::{Next, OpenFile};
+use crate::open_file::OpenFile;
 use crate::reader::{committed_files, list};
 use crate::store::{Location, open_store};
 use aqueduct_core::{
@@ -122,14 +122,13 @@ pub(crate) fn physical(spec: &SourceSpec) -> Vec<aqueduct_core::TableColumn> {
 /// The files that count and their sizes. A path that names a file gives this one, under an empty name.
 async fn files(shared: &Shared) -> Result<Vec<(String, u64)>> {
     let Shared { config, store, root, .. } = shared;
-    let mut files = committed_files(store, root, &config.path).await?;
-    files.retain(|(name, _)| config.format.fits(name));
-    if files.is_empty()
-        && !root.is_root()
+    if !root.is_root()
         && let Ok(file) = store.head(root).await
     {
         return Ok(vec![(String::new(), file.size)]);
     }
+    let mut files = committed_files(store, root, &config.path).await?;
+    files.retain(|(name, _)| config.format.fits(name));
     if files.is_empty()
         && list(store, root, &config.path).await?.is_empty()
         && !Location::parse(&config.path)?.is_local()
@@ -208,8 +207,8 @@ impl SourceReader for FileReader {
         }
         let Some(file) = open else { return Ok(Read::End) };
         match file.next(blocking, budget.max_records.max(1)) {
-            Ok(Next::Batch(batch)) => Ok(Read::Batch(batch)),
-            Ok(Next::End) => {
+            Ok(Some(batch)) => Ok(Read::Batch(batch)),
+            Ok(None) => {
                 let split = file.split().clone();
                 *open = None;
                 ended.push(split.clone());

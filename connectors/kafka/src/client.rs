@@ -81,7 +81,7 @@ pub(crate) fn persist<T>(
         let code = errors::code_of(&error);
         let reasons = consumer.context().complaints();
         let lasting = reasons.iter().any(|reason| reason.kind() == ErrorKind::FixConfig);
-        let down = reasons.iter().any(|reason| reason.code == Code::AllBrokersDown);
+        let down = consumer.context().all_failed();
         let own = Complaint { code, text: errors::text_of(&error) };
         let hopeless = own.kind() == ErrorKind::FixConfig || !(errors::passes(code) || own.kind() == ErrorKind::Retry);
         if hopeless || (lasting && waited >= GRACE) || (down && waited >= ALL_DOWN) || waited >= within {
@@ -103,7 +103,7 @@ pub(crate) fn topic_metadata(
     topic: &str,
     within: Duration,
 ) -> Result<Metadata> {
-    let what = format!("table '{table}': Kafka at {} does not answer", properties.servers());
+    let what = format!("table '{table}': cannot connect to Kafka at {}", properties.servers());
     let metadata = persist(consumer, within, &what, |slice| consumer.fetch_metadata(Some(topic), slice))?;
     consumer.context().forget();
     Ok(metadata)
@@ -171,7 +171,7 @@ pub(crate) fn check_brokers(metadata: &Metadata, properties: &Properties, table:
 /// Why a broker cannot be reached; `None` when it can. A client of its own knows no other broker than this one.
 fn reach(properties: &Properties, table: &str, topic: &str, address: &str) -> Option<Complaint> {
     let fixed = [("bootstrap.servers", address.to_owned())];
-    let context = Context::new(format!("{table}: look at {address}"), properties.tokens.clone());
+    let context = Context::new(format!("{table}: look at {address}"), properties);
     let consumer: Consumer = match create(&properties.config(&[], &fixed), context, table) {
         Ok(consumer) => consumer,
         Err(error) => return Some(Complaint { code: Code::Fail, text: error.message().to_owned() }),
@@ -212,6 +212,6 @@ pub(crate) fn questions(
     fixed: &[(&str, String)],
 ) -> Result<Arc<Consumer>> {
     let defaults = [("client.id", format!("aqueduct-{table}"))];
-    let context = Context::new(format!("{table}: {duty}"), properties.tokens.clone());
+    let context = Context::new(format!("{table}: {duty}"), properties);
     create(&properties.config(&defaults, fixed), context, table).map(Arc::new)
 }

@@ -3,6 +3,7 @@
 //! It opens no connection and decides nothing; `client` reads what it has remembered.
 
 use crate::errors::{Complaint, code_of};
+use crate::properties::Properties;
 use crate::tokens::TokenSource;
 use aqueduct_core::ErrorKind;
 use rdkafka::client::{ClientContext, OAuthToken};
@@ -28,6 +29,8 @@ pub(crate) struct Context {
     /// The table and its duty, for log lines.
     label: String,
     tokens: Option<TokenSource>,
+    /// `host:port` of each server that was asked.
+    servers: Vec<String>,
     book: Mutex<Book>,
 }
 
@@ -39,8 +42,9 @@ struct Book {
 }
 
 impl Context {
-    pub(crate) fn new(label: impl Into<String>, tokens: Option<TokenSource>) -> Self {
-        Self { label: label.into(), tokens, book: Mutex::default() }
+    pub(crate) fn new(label: impl Into<String>, properties: &Properties) -> Self {
+        let servers = properties.servers().split(',').map(|server| server.trim().to_owned()).collect();
+        Self { label: label.into(), tokens: properties.tokens.clone(), servers, book: Mutex::default() }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -56,7 +60,7 @@ impl Context {
             tracing::warn!(client = %self.label, "Kafka: {complaint}; still trying");
         }
         // The newest complaint of a kind is enough.
-        book.complaints.retain(|known| *known != complaint);
+        book.complaints.retain(|known| known.code != complaint.code || known.to_string() != complaint.to_string());
         if book.complaints.len() == REMEMBERED {
             book.complaints.pop_front();
         }
@@ -68,12 +72,23 @@ impl Context {
         self.book().complaints.iter().cloned().collect()
     }
 
+    /// What went wrong since the last call.
+    pub(crate) fn take_complaints(&self) -> Vec<Complaint> {
+        self.book().complaints.drain(..).collect()
+    }
+
     /// The complaint that explains most: one that lasts, or else the newest that says more than "all brokers are down".
     pub(crate) fn explanation(&self) -> Option<Complaint> {
         let complaints = self.complaints();
         let lasting = complaints.iter().rev().find(|complaint| complaint.kind() != ErrorKind::Retry);
         let telling = complaints.iter().rev().find(|complaint| complaint.code != Code::AllBrokersDown);
         lasting.or(telling).or(complaints.last()).cloned()
+    }
+
+    /// True when every server of the list has been complained of: there is nobody left to wait for.
+    pub(crate) fn all_failed(&self) -> bool {
+        let complaints = self.complaints();
+        self.servers.iter().all(|server| complaints.iter().any(|complaint| complaint.text.contains(server.as_str())))
     }
 
     /// Clears the book.

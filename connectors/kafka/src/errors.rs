@@ -45,11 +45,9 @@ impl Complaint {
             Code::MessageSizeTooLarge => {
                 "a row is larger than the topic's max.message.bytes or properties.message.max.bytes"
             }
-            _ if says("hostname mismatch") || says("ip address mismatch") => {
-                "the broker's certificate is for another host name: connect by the name in the certificate"
-            }
             _ if says("certificate verify failed") => {
-                "the broker's certificate is not signed by the given authority: check properties.ssl.ca.location"
+                "the broker's certificate is not signed by the given authority, or is for another host name: check properties.ssl.ca.location and the \
+                 name in properties.bootstrap.servers"
             }
             _ if says("alert") && (says("certificate") || says("unknown ca") || says("handshake failure")) => {
                 "the broker refuses or misses the client's certificate: check properties.ssl.certificate.location and properties.ssl.key.location"
@@ -57,6 +55,7 @@ impl Complaint {
             _ if says("wrong version number") || says("packet length too long") || says("record layer failure") => {
                 "the broker does not speak TLS on this port: check properties.security.protocol and the port"
             }
+            Code::MessageTimedOut => "no broker acknowledged it in time",
             Code::Resolve => {
                 "the name is unknown here: check properties.bootstrap.servers, the advertised listeners and the DNS"
             }
@@ -150,6 +149,12 @@ pub(crate) fn passes(code: Code) -> bool {
             | Code::InvalidFetchSessionEpoch
             | Code::ReassignmentInProgress
     )
+}
+
+/// True when a login failed. At the start that is the configuration; later it can also be a token that ran out in the
+/// moment of its renewal.
+pub(crate) fn login_failed(code: Code) -> bool {
+    matches!(code, Code::Authentication | Code::SaslAuthenticationFailed)
 }
 
 /// True when another producer with the same transactional id has taken over.

@@ -36,12 +36,6 @@ fn lasting_and_passing_failures_are_told_apart() {
 }
 
 #[test]
-fn host_name_mismatch_is_not_taken_for_a_wrong_authority() {
-    let mismatch = complaint(Code::SSL, "certificate verify failed: hostname mismatch");
-    assert!(mismatch.advice().contains("another host name"));
-}
-
-#[test]
 fn a_bad_property_does_not_show_its_value() {
     let error = rdkafka::ClientConfig::new().set("sasl.password.file", "hunter2").create_native_config().err();
     let text = text_of(&error.expect("no such property"));

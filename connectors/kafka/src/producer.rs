@@ -49,7 +49,7 @@ impl Writer {
         let consumer = Self::connect(table, options, &group)?;
         // Before `init_transactions`, so that a process that is too old does not disturb the owner.
         Stored::check(cursor::read(&consumer, table, &group, &options.topic)?, claimed, table)?;
-        let context = Context::new(format!("{table}: producer"), options.properties.tokens.clone());
+        let context = Context::new(format!("{table}: producer"), &options.properties);
         let fixed = fixed(table, options, claimed);
         let producer: ThreadedProducer<Context> =
             create(&options.properties.config(&defaults(table, options, claimed), &fixed), context, table)?;
@@ -232,7 +232,12 @@ impl Writer {
             return self.undelivered(epoch, &complaint).with_source(error);
         }
         let what = format!("table '{}': cannot {step} epoch {epoch} in topic '{}'", self.table, self.options.topic);
-        errors::describe(&what, fatal.as_ref().unwrap_or(&own)).with_source(error)
+        let reason = fatal.as_ref().unwrap_or(&own);
+        if errors::login_failed(reason.code) {
+            // We were logged in a moment ago. Whether the login is wrong now is found out by opening again.
+            return Error::retry(format!("{what}: {reason}")).with_source(error);
+        }
+        errors::describe(&what, reason).with_source(error)
     }
 
     /// Another producer has taken our id. Only a newer owner may: an older one that came late is fenced by opening again.

@@ -27,6 +27,11 @@ const QUEUED_KBYTES: usize = 16 * 1024;
 /// ... but never less for one partition.
 const QUEUED_KBYTES_LEAST: usize = 1024;
 
+/// How long failed logins are put down to a token that ran out.
+const LOGIN_PATIENCE: Duration = Duration::from_secs(60);
+/// Failures further apart than this do not belong together; the client tries again every 10 seconds at most.
+const LOGIN_APART: Duration = Duration::from_secs(30);
+
 /// Reads some partitions.
 pub(crate) struct KafkaReader {
     table: String,
@@ -40,6 +45,26 @@ pub(crate) struct KafkaReader {
     bounded: bool,
     turn: usize,
     served: Instant,
+    logins: Logins,
+}
+
+/// Failed logins of a reader that has been logged in before.
+#[derive(Debug, Default)]
+struct Logins {
+    /// The first and the last of a row of failures.
+    failing: Option<(Instant, Instant)>,
+}
+
+impl Logins {
+    /// Takes in one more failure. True when they have come for so long that no renewal of a token explains them.
+    fn give_up(&mut self, now: Instant) -> bool {
+        let first = match self.failing {
+            Some((first, last)) if now.duration_since(last) < LOGIN_APART => first,
+            _ => now,
+        };
+        self.failing = Some((first, now));
+        now.duration_since(first) >= LOGIN_PATIENCE
+    }
 }
 
 /// One partition.
@@ -74,7 +99,7 @@ impl KafkaReader {
     ) -> Result<Self> {
         let decoder = Decoder::new(&spec.table, &spec.columns, options.json)?;
         let config = options.properties.config(&defaults(spec, splits.len()), &fixed());
-        let context = Context::new(format!("{}: reader", spec.table), options.properties.tokens.clone());
+        let context = Context::new(format!("{}: reader", spec.table), &options.properties);
         let consumer: Arc<Consumer> = Arc::new(create(&config, context, &spec.table)?);
         let mut reader = Self {
             table: spec.table.clone(),
@@ -86,6 +111,7 @@ impl KafkaReader {
             bounded: options.bounded,
             turn: 0,
             served: Instant::now(),
+            logins: Logins::default(),
         };
         reader.assign(splits)?;
         Ok(reader)
@@ -117,19 +143,16 @@ impl KafkaReader {
     }
 
     /// Failures of the whole client that waiting does not heal.
-    fn lasting_trouble(&self) -> Result<()> {
-        let consumer = self.consumer()?;
-        for complaint in consumer.context().complaints() {
-            // A token that could not be made is asked for again; a missing right on the group only hides progress.
-            let passing =
-                complaint.text.contains("OAUTHBEARER token") || complaint.code == Code::GroupAuthorizationFailed;
-            if complaint.kind() == ErrorKind::FixConfig && !passing {
-                consumer.context().forget();
-                return Err(errors::describe(
-                    &format!("table '{}': the Kafka connection failed", self.table),
-                    &complaint,
-                ));
+    fn lasting_trouble(&mut self, now: Instant) -> Result<()> {
+        for complaint in self.consumer()?.context().take_complaints() {
+            // A missing right on the group only hides progress: nobody joins it.
+            if complaint.kind() != ErrorKind::FixConfig || complaint.code == Code::GroupAuthorizationFailed {
+                continue;
             }
+            if errors::login_failed(complaint.code) && !self.logins.give_up(now) {
+                continue;
+            }
+            return Err(errors::describe(&format!("table '{}': the Kafka connection failed", self.table), &complaint));
         }
         Ok(())
     }
@@ -257,8 +280,8 @@ impl SourceReader for KafkaReader {
             if self.bounded && self.lanes.iter().all(|lane| lane.state == LaneState::Ended) {
                 return Ok(Read::End);
             }
-            self.lasting_trouble()?;
             now = Instant::now();
+            self.lasting_trouble(now)?;
             if now >= deadline {
                 return Ok(Read::Empty);
             }
@@ -346,3 +369,7 @@ fn fixed() -> Vec<(&'static str, String)> {
         ("max.poll.interval.ms", "86400000".into()),
     ]
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;

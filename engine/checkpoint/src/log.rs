@@ -134,7 +134,10 @@ impl ShardLog {
 
     fn prepare(&self, body: CommitBody) -> Result<Pending> {
         let shared = self.shared();
-        let (tail, head) = (shared.history().tail(), shared.history().head());
+        let (tail, head) = {
+            let history = shared.history();
+            (history.tail(), history.head())
+        };
         if body.epoch != head.next() {
             return Err(Error::bug(format!("epoch {} cannot follow epoch {head} in the log", body.epoch)));
         }

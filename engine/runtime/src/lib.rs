@@ -21,6 +21,9 @@ mod view;
 mod window;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{Environment, Job, Settings};
 pub use status::{
     CheckpointStatus, JobState, LedgerTotals, QueryStatus, SinkStatus, SourceStatus, SplitStatus, StatusBoard,

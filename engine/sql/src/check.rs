@@ -264,6 +264,3 @@ fn plain(options: &WildcardAdditionalOptions) -> bool {
         && options.opt_rename.is_none()
         && options.opt_ilike.is_none()
 }
-
-#[cfg(test)]
-mod tests;

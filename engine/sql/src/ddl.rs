@@ -4,7 +4,7 @@
 
 mod types;
 
-pub(crate) use types::{parse_type, sql_name};
+pub(crate) use types::{parse_type, sql_name, unit_of};
 
 use crate::error::{Problem, Result};
 use crate::statement::{Tokens, parse_problem, table_name};

@@ -22,6 +22,10 @@ pub(crate) fn df_problem(error: &DataFusionError, tokens: &Tokens) -> Problem {
         .trim_start_matches("Error during planning: ")
         .trim_start_matches("This feature is not implemented: ")
         .trim_start_matches("Execution error: ");
+    if let Some(name) = text.strip_prefix("Field ").and_then(|rest| rest.strip_suffix(" not found in struct")) {
+        return Problem::new(find(tokens, name), format!("there is no field '{name}' in this ROW"))
+            .help("the fields are those of the column's type in CREATE TABLE");
+    }
     let at = span.map_or_else(|| mentioned(text, tokens), |span| position(&span));
     Problem::new(at, sentence(text))
 }
@@ -82,7 +86,11 @@ fn mentioned(text: &str, tokens: &Tokens) -> Position {
     let called = text
         .split(|c: char| !(c.is_alphanumeric() || c == '_'))
         .filter(|word| word.len() > 3 && word.chars().any(|c| c == '_' || c.is_uppercase()));
-    quoted.chain(called).find_map(|word| tokens.find(&[word])).unwrap_or_else(|| tokens.start())
+    quoted
+        .filter(|word| !word.is_empty())
+        .find_map(|word| tokens.find(&[word]).or_else(|| tokens.find_text(word)))
+        .or_else(|| called.into_iter().find_map(|word| tokens.find(&[word])))
+        .unwrap_or_else(|| tokens.start())
 }
 
 /// The first sentence, without the advice that belongs to DataFusion.

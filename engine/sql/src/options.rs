@@ -4,7 +4,7 @@
 
 use crate::ddl::TableDdl;
 use crate::error::{Problem, Result};
-use crate::text::Prepared;
+use crate::text::{Prepared, hide_marks};
 use crate::{PlanRequest, names};
 use aqueduct_core::{Connector, parse_duration};
 use sqlparser::tokenizer::Location;
@@ -31,6 +31,8 @@ pub(crate) struct TableOptions {
 struct Given {
     key: String,
     value: String,
+    /// The value for messages: without secrets.
+    shown: String,
     key_at: Location,
     value_at: Location,
 }
@@ -48,6 +50,7 @@ pub(crate) fn resolve(
             let given = |(key, value): (&String, &String)| Given {
                 key: key.clone(),
                 value: value.clone(),
+                shown: "***".into(),
                 key_at: at,
                 value_at: at,
             };
@@ -91,7 +94,7 @@ fn check(ddl: &TableDdl, given: Vec<Given>, note: &str, request: &PlanRequest<'_
     let Some(connector) = request.connectors.iter().find(|connector| connector.name() == wanted.value) else {
         return Err(Problem::new(
             wanted.value_at,
-            format!("table '{table}'{note}: there is no connector '{}'", wanted.value),
+            format!("table '{table}'{note}: there is no connector '{}'", wanted.shown),
         )
         .help(names::suggest(&wanted.value, "connectors", known())));
     };
@@ -151,7 +154,7 @@ fn check_option(connector: &dyn Connector, table: &str, note: &str, option: &Giv
         if planned.contains(&option.value.as_str()) {
             return Err(Problem::new(
                 option.value_at,
-                format!("table '{table}'{note}: the format '{}' is not supported yet", option.value),
+                format!("table '{table}'{note}: the format '{}' is not supported yet", option.shown),
             )
             .help("use 'json'; the filesystem connector also takes 'parquet'"));
         }
@@ -168,7 +171,7 @@ fn idle(table: &str, option: &Given) -> Result<Option<Duration>> {
     idle_timeout(&option.value).ok_or_else(|| {
         Problem::new(
             option.value_at,
-            format!("table '{table}': '{}' = '{}' is not a duration", option.key, option.value),
+            format!("table '{table}': '{}' = '{}' is not a duration", option.key, option.shown),
         )
         .help("write a duration such as '30 s'; '0 ms' is never")
     })
@@ -180,7 +183,7 @@ fn late_scope(table: &str, option: &Given) -> Result<bool> {
         "operator" => Ok(true),
         _ => Err(Problem::new(
             option.value_at,
-            format!("table '{table}': '{}' = '{}' does not exist", option.key, option.value),
+            format!("table '{table}': '{}' = '{}' does not exist", option.key, option.shown),
         )
         .help("write 'split' (results do not depend on how partitions interleave) or 'operator' (as in Flink)")),
     }

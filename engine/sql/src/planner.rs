@@ -215,7 +215,7 @@ impl<'a> Job<'a> {
                 && !table.options.connector.roles().source
             {
                 let connector = table.options.connector.name();
-                let at = tokens.find(&[name]).unwrap_or_else(|| tokens.start());
+                let at = tokens.find_after("FROM", name).unwrap_or_else(|| tokens.start());
                 let sources = self
                     .request
                     .connectors
@@ -243,6 +243,8 @@ impl<'a> Job<'a> {
             )));
         };
         let table = table.clone();
+        let mut query = query;
+        name_apart(&mut query);
         let (plan, facts, positions) = self.query(query, tokens)?;
         if facts.windowed {
             return Err(Problem::new(
@@ -305,6 +307,42 @@ fn rename(plan: LogicalPlan, name: &Ident, columns: &[Ident], tokens: &Tokens) -
         .map_err(|error| df_problem(&error, tokens))
 }
 
+/// The outermost select.
+fn outermost(query: &mut Query) -> Option<&mut Vec<SelectItem>> {
+    match query.body.as_mut() {
+        SetExpr::Query(inner) => outermost(inner),
+        SetExpr::Select(select) => Some(&mut select.projection),
+        _ => None,
+    }
+}
+
+/// An insert goes by position: items of the same name (`SELECT id, id`) get names of their own, for DataFusion.
+fn name_apart(query: &mut Query) {
+    let Some(items) = outermost(query) else { return };
+    let wildcard =
+        items.iter().any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
+    let mut seen: Vec<String> = Vec::new();
+    for (index, item) in items.iter_mut().enumerate() {
+        let (expr, name) = match item {
+            SelectItem::UnnamedExpr(expr) => (expr.clone(), unnamed(expr)),
+            SelectItem::ExprWithAlias { expr, alias } => (expr.clone(), alias.value.clone()),
+            _ => continue,
+        };
+        let hidden = wildcard && matches!(item, SelectItem::UnnamedExpr(_));
+        if hidden || seen.contains(&name) {
+            *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('`', format!("$item{index}")) };
+        }
+        seen.push(name);
+    }
+}
+
+fn unnamed(expr: &ast::Expr) -> String {
+    match expr {
+        ast::Expr::CompoundIdentifier(parts) => parts.last().map(|part| part.value.clone()).unwrap_or_default(),
+        other => other.to_string(),
+    }
+}
+
 /// Empty when `*` hides how many items there are.
 fn item_positions(query: &Query) -> Vec<crate::Position> {
     let mut body = query.body.as_ref();
@@ -316,5 +354,12 @@ fn item_positions(query: &Query) -> Vec<crate::Position> {
     if select.projection.iter().any(wildcard) {
         return Vec::new();
     }
-    select.projection.iter().map(|item| item.span().start.into()).collect()
+    select
+        .projection
+        .iter()
+        .map(|item| match item {
+            SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr) => expr.span().start.into(),
+            other => other.span().start.into(),
+        })
+        .collect()
 }

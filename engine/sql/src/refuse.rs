@@ -64,7 +64,7 @@ pub(crate) fn trailing(tokens: &Tokens, next: &TokenWithSpan) -> Problem {
         _ => String::new(),
     };
     match word.as_str() {
-        "INSERT" | "CREATE" | "SET" | "END" => {
+        "INSERT" | "INTO" | "CREATE" | "SET" | "END" => {
             Problem::new(at, format!("{word} begins before the statement above has ended"))
                 .help("end the statement with ';'")
         }

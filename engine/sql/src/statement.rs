@@ -66,6 +66,19 @@ impl Tokens {
         self.tokens.iter().find(found).map(|token| token.span.start.into())
     }
 
+    /// The first text literal with this content.
+    pub(crate) fn find_text(&self, text: &str) -> Option<Position> {
+        let found = |token: &&TokenWithSpan| matches!(&token.token, Token::SingleQuotedString(content) if content == text);
+        self.tokens.iter().find(found).map(|token| token.span.start.into())
+    }
+
+    /// The first `word` behind the first `before`.
+    pub(crate) fn find_after(&self, before: &str, word: &str) -> Option<Position> {
+        let start = self.tokens.iter().position(|token| word_of(token) == before)?;
+        let found = |token: &&TokenWithSpan| matches!(&token.token, Token::Word(w) if w.value == word);
+        self.tokens[start..].iter().find(found).map(|token| token.span.start.into())
+    }
+
     fn word(&self, index: usize) -> String {
         self.tokens.get(index).map(word_of).unwrap_or_default()
     }
@@ -392,6 +405,3 @@ fn at_end(parser: &Parser, tokens: &Tokens) -> Result<()> {
     }
     Err(crate::refuse::trailing(tokens, next))
 }
-
-#[cfg(test)]
-mod tests;

@@ -287,10 +287,6 @@ impl Prepared {
         self.written[raw.min(self.written.len() - 1)]
     }
 
-    /// A variable without a value, by the index in its mark.
-    pub(crate) fn missing(&self, index: usize) -> Option<&Missing> {
-        self.missing.get(index)
-    }
 
     /// The problem that a variable without a value is.
     pub(crate) fn missing_problem(&self, index: usize) -> Problem {

@@ -2,6 +2,7 @@
 //!
 //! It does not decide what an error is; kinds come from the rooms.
 
+use crate::secrets;
 use aqueduct_core::{Error, ErrorKind};
 use std::error::Error as _;
 use std::io::{IsTerminal, Write};
@@ -31,11 +32,12 @@ pub(crate) fn advice(kind: ErrorKind) -> &'static str {
 /// Writes the error to stderr for a person, and as a log line for a machine when stderr is not a terminal.
 pub(crate) fn report(error: &Error) -> u8 {
     let kind = error.kind();
-    let cause = error.source().map(ToString::to_string).filter(|cause| !error.message().contains(cause.as_str()));
+    let message = secrets::hide(error.message());
+    let cause = error.source().map(|cause| secrets::hide(&cause.to_string())).filter(|cause| !message.contains(cause));
     if !std::io::stderr().is_terminal() {
-        tracing::error!(kind = ?kind, exit_code = code(kind), cause = cause.as_deref(), "{}", error.message());
+        tracing::error!(kind = ?kind, exit_code = code(kind), cause = cause.as_deref(), "{message}");
     }
-    let mut out = format!("error: {}\n", error.message());
+    let mut out = format!("error: {message}\n");
     if let (ErrorKind::Bug, Some(cause)) = (kind, &cause) {
         out.push_str(&format!("  cause: {cause}\n"));
     }

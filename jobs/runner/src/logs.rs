@@ -3,6 +3,7 @@
 //! stdout belongs to results and summaries.
 
 use crate::cli::LogFormat;
+use crate::secrets;
 use indicatif::MultiProgress;
 use std::io::{IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
@@ -34,10 +35,13 @@ struct Stderr {
 
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // Each event comes in one piece.
+        let text = secrets::hide(&String::from_utf8_lossy(bytes));
         match &self.screen {
-            Some(screen) => screen.suspend(|| std::io::stderr().write(bytes)),
-            None => std::io::stderr().write(bytes),
+            Some(screen) => screen.suspend(|| std::io::stderr().write_all(text.as_bytes())),
+            None => std::io::stderr().write_all(text.as_bytes()),
         }
+        .map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

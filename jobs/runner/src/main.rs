@@ -23,6 +23,7 @@ mod render;
 mod run;
 #[cfg(test)]
 mod samples;
+mod secrets;
 mod settings;
 mod signals;
 mod state_cmd;

@@ -5,7 +5,7 @@
 use crate::human::{count, duration_ms};
 use crate::{process, render};
 use aqueduct_runtime::{StatusBoard, StatusSnapshot};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,6 +57,11 @@ impl Progress {
             .unwrap_or_default();
         format!("{percent:>5.1} %  of {}{eta}", count(self.all))
     }
+}
+
+/// What the panel draws on. Each line of it asks to be drawn; more often than this would flicker.
+pub(crate) fn screen() -> MultiProgress {
+    MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10))
 }
 
 /// Draws until told to stop.
@@ -161,7 +166,6 @@ fn log_line(snapshot: &StatusSnapshot, per_second: f64) {
 mod tests {
     use super::*;
     use crate::samples;
-    use indicatif::ProgressDrawTarget;
 
     #[test]
     fn rates_are_means_over_the_last_seconds() {

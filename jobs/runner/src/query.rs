@@ -7,6 +7,7 @@ use crate::job::{self, PlannedJob};
 use crate::{exit, table_out};
 use aqueduct_core::{Error, Result, SinkSpec, TableColumn};
 use arrow::record_batch::RecordBatch;
+use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
@@ -84,7 +85,7 @@ async fn register(context: &SessionContext, planned: &PlannedJob, names: &[Strin
         if let Some(spec) = find(planned, name)? {
             let batches = aqueduct_bucket::reader::read_sink(spec).await?;
             let table = MemTable::try_new(TableColumn::schema(&spec.columns), vec![batches]).map_err(failed)?;
-            context.register_table(name.as_str(), Arc::new(table)).map_err(failed)?;
+            context.register_table(TableReference::bare(name.as_str()), Arc::new(table)).map_err(failed)?;
         }
     }
     Ok(())

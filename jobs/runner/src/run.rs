@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 /// The verb.
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
-    let screen = wants_panel(args).then(MultiProgress::new);
+    let screen = wants_panel(args).then(panel::screen);
     logs::init(args.log_format.unwrap_or_else(logs::default_format), screen.clone(), false);
     let planned = job::prepare(&args.job)?;
     for warning in &planned.warnings {

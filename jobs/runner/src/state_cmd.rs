@@ -155,9 +155,10 @@ fn show_text(view: &CommitView) -> String {
         format_timestamp_ms(body.sealed_at_ms, true),
         view.object
     );
-    let splits: Vec<Vec<String>> = body
-        .splits
-        .iter()
+    let mut states: Vec<_> = body.splits.iter().collect();
+    states.sort_by(|a, b| (&a.source, &a.split).cmp(&(&b.source, &b.split)));
+    let splits: Vec<Vec<String>> = states
+        .into_iter()
         .map(|state| {
             let (kind, at) = watermark(state.watermark);
             vec![state.source.clone(), state.split.to_string(), state.next.to_string(), at, kind.to_owned()]

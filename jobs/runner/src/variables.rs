@@ -3,7 +3,7 @@
 //! It finds values; putting them into the job's text, and defaults (`${NAME:-default}`), are the planner's. No value is
 //! ever printed: it may be a password.
 
-use crate::job_file::JobFile;
+use crate::{job_file::JobFile, secrets};
 use aqueduct_core::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -102,7 +102,9 @@ impl aqueduct_sql::Variables for JobVariables {
     fn file(&self, path: &str) -> std::io::Result<String> {
         let text = std::fs::read_to_string(self.folder.join(path))?;
         // Editors and secret stores end files with a newline that is not part of the password.
-        Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+        let value = text.trim_end_matches(['\n', '\r']);
+        secrets::remember(value);
+        Ok(value.to_owned())
     }
 }
 

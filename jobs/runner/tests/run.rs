@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// Rows without end, slowly enough to be stopped in the middle.
 fn endless() -> Job {
-    Job::counts("").edit("'number-of-rows' = '20000'", "'rows-per-second' = '5000'")
+    Job::counts("").edit("'number-of-rows' = '20000'", "'rows-per-second' = '20000'")
 }
 
 fn signal(child: &Child, name: &str) {
@@ -99,18 +99,26 @@ fn a_running_job_is_watched_over_http() {
     let at = parsed["address"].as_str().unwrap().to_owned();
     // Somebody has to read on, or the job would wait for its log.
     let rest = std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-    let start = Instant::now();
-    while !get(&at, "/readyz").starts_with("HTTP/1.0 200") {
-        assert!(start.elapsed() < Duration::from_secs(30), "never ready");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    until(&at, "/readyz", "ready\n");
+    until(&at, "/metrics", "aqueduct_source_records_total{job=\"counts\",table=\"events\"} ");
     assert!(get(&at, "/healthz").ends_with("ok\n"));
-    assert!(get(&at, "/metrics").contains("aqueduct_source_records_total{job=\"counts\",table=\"events\"}"));
     let status = job.aqueduct(&["status", &at]);
     assert!(status.code == 0 && status.out.contains("counts  running"), "{status:?}");
     signal(&child, "TERM");
     assert_eq!(child.wait().unwrap().code(), Some(0));
     rest.join().unwrap().unwrap();
+}
+
+fn until(at: &str, path: &str, part: &str) {
+    let start = Instant::now();
+    loop {
+        let answer = get(at, path);
+        if answer.starts_with("HTTP/1.0 200") && answer.contains(part) {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "{path} never said {part}: {answer}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn get(at: &str, path: &str) -> String {

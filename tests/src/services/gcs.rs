@@ -122,11 +122,11 @@ impl Gcs {
         .to_string()
     }
 
-    /// The environment that points a process which uses `object_store`'s `from_env` here.
+    /// The environment that points a process here: the engine's own variable, and a key file for `object_store`'s `from_env`.
     pub fn env(&self) -> Vec<(&'static str, String)> {
         vec![
+            ("STORAGE_EMULATOR_HOST", self.endpoint().to_owned()),
             ("GOOGLE_SERVICE_ACCOUNT_KEY", self.service_account_key()),
-            ("GOOGLE_BASE_URL", self.endpoint().to_owned()),
         ]
     }
 

@@ -183,8 +183,8 @@ impl Visit<'_, '_> {
                 | F::Minute
                 | F::Second,
             ) => Ok(()),
-            other => {
-                Err(Problem::new(self.check.at(expr.span(), &["FLOOR"]), format!("FLOOR to {other} is not supported"))
+            _ => {
+                Err(Problem::new(self.check.at(expr.span(), &["FLOOR"]), "this form of FLOOR is not supported")
                     .help("FLOOR(number), or FLOOR(time TO unit) with YEAR, MONTH, WEEK, DAY, HOUR, MINUTE or SECOND"))
             }
         }

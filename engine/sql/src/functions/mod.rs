@@ -161,6 +161,3 @@ impl Functions {
         self.callable.iter().map(String::as_str)
     }
 }
-
-#[cfg(test)]
-mod tests;

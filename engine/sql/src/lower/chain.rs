@@ -285,6 +285,9 @@ impl Chain<'_> {
     /// Takes a name that the query gives to a key or aggregate.
     fn name_result(&mut self, over: &Expr, name: &str) {
         let Some(window) = &mut self.window else { return };
+        if name.starts_with('$') {
+            return;
+        }
         let inner = match over {
             Expr::Cast(cast) => cast.expr.as_ref(),
             other => other,

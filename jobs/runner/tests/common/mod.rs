@@ -39,16 +39,17 @@ pub(crate) struct Job {
 }
 
 const SQL: &str = "CREATE TABLE events (
-  ts TIMESTAMP_LTZ(3), label STRING, size BIGINT,
+  `timestamp` STRING, size_label STRING, size_bytes BIGINT,
+  ts AS TO_TIMESTAMP_LTZ(`timestamp`),
   WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
 ) WITH ('connector' = 'datagen', DATAGEN);
 CREATE TABLE counts_local (window_start TIMESTAMP_LTZ(3), label STRING, events BIGINT, bytes BIGINT,
   PRIMARY KEY (window_start, label) NOT ENFORCED
 ) WITH ('connector' = 'filesystem', 'path' = 'results', 'format' = 'json');
 INSERT INTO counts_local
-SELECT window_start, label, COUNT(*), SUM(size)
+SELECT window_start, size_label, COUNT(*), SUM(size_bytes)
 FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '1' MINUTE))
-GROUP BY window_start, window_end, label;
+GROUP BY window_start, window_end, size_label;
 ";
 
 #[allow(dead_code)]
@@ -58,7 +59,14 @@ impl Job {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(folder.path().join("counts")).expect("a folder");
         let job = Self { folder };
-        std::fs::write(job.sql(), SQL.replace("DATAGEN", "'number-of-rows' = '20000'")).expect("job.sql");
+        std::fs::write(
+            job.sql(),
+            SQL.replace(
+                "DATAGEN",
+                "'number-of-rows' = '20000', 'late-fraction' = '0.01', 'malformed-fraction' = '0.01'",
+            ),
+        )
+        .expect("job.sql");
         if !toml.is_empty() {
             std::fs::write(job.path().join("counts/job.toml"), toml).expect("job.toml");
         }

@@ -1,0 +1,146 @@
+//! Straight runs, crashes, restarts at another parallelism, flaky sinks, second owners, changed queries.
+
+use super::parts::{Row, Rows, World, expected, sample};
+use crate::{JobState, StatusBoard, StatusSnapshot, run};
+use aqueduct_core::{ErrorKind, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+
+fn rows(splits: &[Vec<Row>], gate: u64) -> Rows {
+    Rows { splits: Arc::new(splits.to_vec()), batch: 17, gate: Arc::new(AtomicU64::new(gate)), bounded: true }
+}
+
+struct Running {
+    task: tokio::task::JoinHandle<Result<StatusSnapshot>>,
+    board: Arc<StatusBoard>,
+    stop: watch::Sender<bool>,
+    _state: tempfile::TempDir,
+}
+
+fn start(world: &World, rows: Rows, parallelism: usize, changed: bool) -> Running {
+    let state = tempfile::tempdir().unwrap();
+    let job = world.job(rows, parallelism, state.path(), changed);
+    let board = Arc::new(StatusBoard::default());
+    let (stop, stopped) = watch::channel(false);
+    Running { task: tokio::spawn(run(job, board.clone(), stopped)), board, stop, _state: state }
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..20_000 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("{what} did not happen");
+}
+
+fn assert_exact(world: &World, splits: &[Vec<Row>]) {
+    for (sink, expected) in expected(splits).into_iter().enumerate() {
+        assert_eq!(world.rows(sink), expected, "sink {sink}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_straight_run_is_exact_and_its_ledger_closes() {
+    let splits = sample(5_000);
+    let world = World::new();
+    let running = start(&world, rows(&splits, u64::MAX), 2, false);
+    let status = running.task.await.unwrap().unwrap();
+    assert_eq!(status.state, JobState::Finished);
+    assert_exact(&world, &splits);
+    let ledger = &status.ledger[0];
+    assert!(ledger.closes(), "{ledger:?}");
+    assert_eq!(ledger.rows_read, 5_000);
+    assert!(ledger.late > 0 && ledger.dead > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crashes_and_other_parallelisms_change_nothing() {
+    let splits = sample(5_000);
+    let world = World::new();
+    for (round, parallelism) in [3, 1, 2, 4, 1].into_iter().enumerate() {
+        let gate = rows(&splits, 900);
+        let mut running = start(&world, gate.clone(), parallelism, false);
+        let board = running.board.clone();
+        // Die when some epochs are committed and rows after them were read.
+        until("progress", || running.task.is_finished() || (board.snapshot().run_records > 700 && board.snapshot().checkpoint.run_commits > 1 + round as u64 % 2)).await;
+        assert!(!running.task.is_finished(), "{:?}", (&mut running.task).await);
+        running.task.abort();
+        let _ = running.task.await;
+        gate.gate.store(0, Ordering::SeqCst);
+    }
+    let running = start(&world, rows(&splits, u64::MAX), 2, false);
+    let status = running.task.await.unwrap().unwrap();
+    assert_exact(&world, &splits);
+    assert!(status.ledger[0].closes() && status.ledger[0].rows_read == 5_000, "{:?}", status.ledger[0]);
+    assert!(status.checkpoint.restored_epoch.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_seals_what_was_read_and_the_next_start_goes_on() {
+    let splits = sample(3_000);
+    let world = World::new();
+    let first = start(&world, rows(&splits, 1_000), 2, false);
+    let board = first.board.clone();
+    until("reading", || board.snapshot().run_records > 900).await;
+    first.stop.send(true).unwrap();
+    let status = first.task.await.unwrap().unwrap();
+    assert_eq!(status.state, JobState::Stopped);
+    let read = status.ledger[0].rows_read;
+    let second = start(&world, rows(&splits, u64::MAX), 2, false);
+    let status = second.task.await.unwrap().unwrap();
+    assert_eq!(status.run_records + read, 3_000, "nothing is read twice after a stop");
+    assert_exact(&world, &splits);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_requests_and_lost_replies_of_a_sink_change_nothing() {
+    let splits = sample(3_000);
+    let world = World::new();
+    world.sinks[0].0.lock().unwrap().faults = vec![true, false, true, true, false];
+    let status = start(&world, rows(&splits, u64::MAX), 2, false).task.await.unwrap().unwrap();
+    assert_exact(&world, &splits);
+    assert!(status.sinks[0].retries > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_owner_fences_the_first() {
+    let splits = sample(4_000);
+    let world = World::new();
+    let first_rows = rows(&splits, 1_000);
+    let first = start(&world, first_rows.clone(), 2, false);
+    let board = first.board.clone();
+    until("a first commit", || board.snapshot().checkpoint.run_commits > 0).await;
+    let second = start(&world, rows(&splits, u64::MAX), 2, false);
+    first_rows.gate.store(u64::MAX, Ordering::SeqCst);
+    let error = first.task.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+    second.task.await.unwrap().unwrap();
+    assert_exact(&world, &splits);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_of_another_query_is_refused_by_name() {
+    let splits = sample(1_000);
+    let world = World::new();
+    start(&world, rows(&splits, u64::MAX), 1, false).task.await.unwrap().unwrap();
+    let error = start(&world, rows(&splits, u64::MAX), 1, true).task.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::FixConfig);
+    for part in ["query 'counts' changed", "-window Tumble { size: 1000", "+window Tumble { size: 2000", "pipeline.name"] {
+        assert!(error.message().contains(part), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bounded_input_that_grew_is_read_on() {
+    let splits = sample(2_000);
+    let world = World::new();
+    let half: Vec<Vec<Row>> = splits.iter().map(|rows| rows[..rows.len() / 2].to_vec()).collect();
+    start(&world, rows(&half, u64::MAX), 2, false).task.await.unwrap().unwrap();
+    let status = start(&world, rows(&splits, u64::MAX), 2, false).task.await.unwrap().unwrap();
+    assert_eq!(status.ledger[0].rows_read, 2_000);
+    assert!(status.ledger[0].closes());
+}
