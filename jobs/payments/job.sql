@@ -99,7 +99,7 @@ CREATE TABLE payment_files (
     PRIMARY KEY (window_start, currency, `stream`) NOT ENFORCED
 ) WITH (
     'connector' = 'filesystem',
-    'path' = '${RESULTS_DIR:-results}',
+    'path' = '${RESULTS_DIR:-results-payments}',
     'format' = 'json'
 );
 

@@ -1,9 +1,10 @@
 //! What the integration tests stand on: launchers of real services ([`services`]), an independent computation of the main
-//! job ([`oracle`]), and the laws of the architecture ([`law`]).
+//! job ([`oracle`]), that job on real services ([`main_job`]), and the laws of the architecture ([`law`]).
 //!
 //! Nothing here is part of the shipped binary, and nothing here is engine code: the services and the oracle share no
 //! line with what they judge.
 
 pub mod law;
+pub mod main_job;
 pub mod oracle;
 pub mod services;

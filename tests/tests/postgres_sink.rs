@@ -1,4 +1,4 @@
-//! The Postgres sink against a real server: the laws of `Sink`, what stops a job before it starts, and what survives a crash.
+//! The Postgres sink against a real server: the laws of `Sink`, what stops a job early, what survives a crash.
 
 use aqueduct_core::conformance::sink::{self as laws, Row as LawRow, SinkHarness, apply, batch, claim, claim_of, spec};
 use aqueduct_core::{Connector, Cursor, Epoch, Error, ErrorKind, Sink, SinkSpec};
@@ -163,9 +163,9 @@ async fn a_missing_table_or_database_says_what_to_run() {
 async fn a_table_that_does_not_fit_is_refused_with_every_difference() {
     let server = Postgres::shared();
     let database = server.create_database("misfit").await;
-    let table = "CREATE TABLE t (id integer NOT NULL, \"N\" bigint, tenant text NOT NULL, stamp timestamptz NOT NULL DEFAULT now(), \
-        nr bigint GENERATED ALWAYS AS IDENTITY, PRIMARY KEY (id, tenant)); CREATE UNIQUE INDEX ON t (id) WHERE tenant <> ''; \
-        CREATE VIEW v AS SELECT * FROM t";
+    let table = "CREATE TABLE t (id integer NOT NULL, \"N\" bigint, tenant text NOT NULL, \
+        stamp timestamptz NOT NULL DEFAULT now(), nr bigint GENERATED ALWAYS AS IDENTITY, PRIMARY KEY (id, tenant)); \
+        CREATE UNIQUE INDEX ON t (id) WHERE tenant <> ''; CREATE VIEW v AS SELECT * FROM t";
     run(&mut server.connect(&database).await, table).await;
     let url = server.url(&database);
     let parts = [
@@ -211,7 +211,9 @@ async fn missing_rights_are_told_with_the_grant() {
     let database = server.create_database("rights").await;
     let user = database.replace("rights", "reader");
     let mut connection = server.connect(&database).await;
-    run(&mut connection, format!("CREATE ROLE {user} LOGIN PASSWORD 'x'; CREATE TABLE t ({CREATE}, PRIMARY KEY (id)); GRANT SELECT ON t TO {user}")).await;
+    run(&mut connection, format!("CREATE TABLE t ({CREATE}, PRIMARY KEY (id)); CREATE ROLE {user} LOGIN PASSWORD 'x'"))
+        .await;
+    run(&mut connection, format!("GRANT SELECT ON t TO {user}")).await;
     let url = server.url(&database);
     let spec = spec("t", &options(server, &url, &[("username", &user), ("password", "x")]), true);
     let grant = format!("GRANT INSERT, UPDATE, SELECT ON \"public\".\"t\" TO \"{user}\"");
@@ -270,7 +272,8 @@ async fn sessions_carry_limits_and_a_name() {
     .await
     .expect("it can be read");
     assert_eq!(name.get::<i64, _>("n"), 1);
-    run(&mut connection, format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'aqueduct/%' AND datname = '{database}'")).await;
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'aqueduct/%'";
+    run(&mut connection, format!("{terminate} AND datname = '{database}'")).await;
     let error = apply(open.as_mut(), &claim(1), 0, 1, vec![batch(&[("a", 1)])]).await.expect_err("the session is gone");
     assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
     assert_eq!(open.open(&claim(1)).await.expect("open"), Cursor(Epoch::ZERO));
@@ -282,7 +285,8 @@ async fn bad_values_name_table_and_epoch_and_are_not_cut() {
     let server = Postgres::shared();
     let database = server.create_database("values").await;
     let mut connection = server.connect(&database).await;
-    run(&mut connection, "CREATE TABLE short (id varchar(3) PRIMARY KEY, n bigint); CREATE TABLE checked (id text PRIMARY KEY, n bigint CHECK (n < 10))").await;
+    run(&mut connection, "CREATE TABLE short (id varchar(3) PRIMARY KEY, n bigint)").await;
+    run(&mut connection, "CREATE TABLE checked (id text PRIMARY KEY, n bigint CHECK (n < 10))").await;
     let url = server.url(&database);
     for (table, row, part) in
         [("short", ("four", 1), "too long"), ("checked", ("a", 10), "checked_n_check"), ("short", ("a\0", 1), "0x00")]

@@ -29,6 +29,12 @@ fn every_type() -> Vec<(TableColumn, ArrayRef, &'static str, &'static str)> {
         Arc::new(StringArray::from(vec![Some("x"), None])),
         Some(vec![true, false].into()),
     );
+    let fields = [Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Int64, true)].map(Arc::new);
+    let entries = Arc::new(Field::new("entries", DataType::Struct(fields.to_vec().into()), false));
+    let pairs: Vec<ArrayRef> = vec![Arc::new(StringArray::from(vec!["k"])), Arc::new(Int64Array::from(vec![7]))];
+    let pairs = StructArray::new(fields.to_vec().into(), pairs, None);
+    let nulls = Some(vec![true, false].into());
+    let map = MapArray::new(entries.clone(), OffsetBuffer::new(vec![0, 1, 1].into()), pairs, nulls, false);
     let decimal =
         Decimal128Array::from(vec![Some(12_345_678_901_234_567_890_123_i128), None]).with_precision_and_scale(30, 3);
     let decimal = decimal.expect("it fits");
@@ -97,25 +103,25 @@ fn every_type() -> Vec<(TableColumn, ArrayRef, &'static str, &'static str)> {
             "12345678901234567890.123",
         ),
         (
-            time("ltz", utc(TimeUnit::Millisecond), "TIMESTAMP_LTZ(3)"),
+            column("ltz", utc(TimeUnit::Millisecond), "TIMESTAMP_LTZ(3)"),
             Arc::new(TimestampMillisecondArray::from(vec![Some(millis), None]).with_timezone("UTC")),
             "timestamptz",
             "2026-01-01 00:00:00.25+00",
         ),
         (
-            time("nano", utc(TimeUnit::Nanosecond), "TIMESTAMP_LTZ(9)"),
+            column("nano", utc(TimeUnit::Nanosecond), "TIMESTAMP_LTZ(9)"),
             Arc::new(TimestampNanosecondArray::from(vec![Some(-1), None]).with_timezone("UTC")),
             "timestamptz",
             "1969-12-31 23:59:59.999999+00",
         ),
         (
-            time("plain", DataType::Timestamp(TimeUnit::Microsecond, None), "TIMESTAMP(6)"),
+            column("plain", DataType::Timestamp(TimeUnit::Microsecond, None), "TIMESTAMP(6)"),
             Arc::new(TimestampMicrosecondArray::from(vec![Some(millis * 1_000 + 1), None])),
             "timestamp",
             "2026-01-01 00:00:00.250001",
         ),
         (
-            time("zoned", DataType::Timestamp(TimeUnit::Millisecond, None), "TIMESTAMP(3)"),
+            column("zoned", DataType::Timestamp(TimeUnit::Millisecond, None), "TIMESTAMP(3)"),
             Arc::new(TimestampMillisecondArray::from(vec![Some(millis), None])),
             "timestamptz",
             "2026-01-01 00:00:00.25+00",

@@ -22,7 +22,7 @@ pub(crate) const OPTIONS: &[OptionDef] = &[
     ),
     OptionDef::new(
         "sink.partition-time-column",
-        "the TIMESTAMP column behind the folders dt=.../hour=..., or none; default: the primary key's first, else the first",
+        "the TIMESTAMP column behind the folders dt=.../hour=..., or none; default: the key's first, else the first",
     ),
     OptionDef::with_default("parquet.compression", "zstd", "zstd or none"),
     OptionDef::with_default("json.timestamp-format.standard", "ISO-8601", "ISO-8601 or SQL"),
@@ -193,8 +193,8 @@ fn folders(spec: &SinkSpec) -> Result<Folders> {
     let Some(column) = column else { return Ok(Folders::Flat) };
     match spec.columns.iter().find(|column| matches!(column.name.as_str(), "dt" | "hour")) {
         Some(clash) => Err(Error::config(format!(
-            "table '{}': its column '{}' clashes with the partition folders dt=.../hour=...: rename it, use PARTITIONED BY, or set \
-             'sink.partition-time-column' = 'none'",
+            "table '{}': its column '{}' clashes with the partition folders dt=.../hour=...: rename it, use \
+             PARTITIONED BY, or set 'sink.partition-time-column' = 'none'",
             spec.table, clash.name
         ))),
         None => Ok(Folders::Hour(column)),
@@ -220,7 +220,8 @@ fn partition_type(spec: &SinkSpec, column: &TableColumn) -> Result<()> {
         return Ok(());
     }
     Err(Error::config(format!(
-        "table '{}': PARTITIONED BY ({}): a column of type {} cannot name a folder: take text, integer, date or timestamp",
+        "table '{}': PARTITIONED BY ({}): a column of type {} cannot name a folder: take text, integer, date or \
+         timestamp",
         spec.table, column.name, column.sql_type
     )))
 }

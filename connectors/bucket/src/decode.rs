@@ -104,7 +104,8 @@ pub(crate) struct ParquetRows {
 }
 
 impl ParquetRows {
-    /// The next columns in the order of the table, without those of the folders, and their number of rows (at most `limit`).
+    /// The next columns in the order of the table, without those of the folders, and their number of rows (at most
+    /// `limit`).
     pub(crate) fn next(&mut self, limit: usize) -> Result<Option<(Vec<ArrayRef>, usize)>> {
         let batch = match self.left.take() {
             Some(batch) => batch,

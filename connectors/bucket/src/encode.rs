@@ -1,4 +1,5 @@
-//! Rows to the bytes of a file: JSON lines or Parquet. The same rows always give the same bytes, however they are batched.
+//! Rows to the bytes of a file: JSON lines or Parquet. The same rows always give the same bytes, however they are
+//! batched.
 
 use crate::config::{Format, SinkConfig};
 use crate::rows::Place;
@@ -16,7 +17,8 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use std::sync::Arc;
 
-/// A JSON file ends with the row that reaches this size. Files are written in one request each: only that is conditional.
+/// A JSON file ends with the row that reaches this size. Files are written in one request each: only that is
+/// conditional.
 const MAX_JSON_BYTES: usize = 16 << 20;
 /// Rows of a Parquet file; one row group.
 const MAX_PARQUET_ROWS: usize = 1 << 17;

@@ -1,8 +1,9 @@
 //! The ledger of a results path: claims that fence, and one entry per applied epoch, which makes its files count.
 //!
-//! The fence is a listing: an owner that sees the claim of a higher generation stops. Between that look and the last write
-//! a stalled owner can still land what it had decided to write; this is harmless, because an epoch's contents are fixed by
-//! the checkpoint that sealed it: the newer owner writes the same bytes under the same names, or finds them there.
+//! The fence is a listing: an owner that sees the claim of a higher generation stops. Between that look and the last
+//! write a stalled owner can still land what it had decided to write; this is harmless, because an epoch's contents are
+//! fixed by the checkpoint that sealed it: the newer owner writes the same bytes under the same names, or finds them
+//! there.
 
 use crate::layout::{
     CLAIMS, CLOSED, LEDGER, claim, entry, label, parse_claim, parse_entry, parse_label, relative, under,
@@ -44,8 +45,8 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Takes the fence for the claim's generation and finds the cursor. `path` is the table's place in the store, `address`
-    /// the same for people.
+    /// Takes the fence for the claim's generation and finds the cursor. `path` is the table's place in the store,
+    /// `address` the same for people.
     pub(crate) async fn claim(
         store: Arc<dyn ObjectStore>,
         path: &Path,
@@ -84,8 +85,8 @@ impl Ledger {
         match self.newest(&names) {
             None => Ok(()),
             Some(epoch) => Err(Error::retry(format!(
-                "{}/{}: epoch {epoch} is already in the ledger, beyond epoch {after} where this owner stands: the sink is \
-                 opened again",
+                "{}/{}: epoch {epoch} is already in the ledger, beyond epoch {after} where this owner stands: the \
+                 sink is opened again",
                 self.address,
                 self.label,
                 after = after.0
@@ -101,7 +102,7 @@ impl Ledger {
         sealed_at_ms: i64,
         files: &[LedgerFile],
     ) -> Result<()> {
-        let file = |file: &LedgerFile| json!({"path": file.path, "rows": file.rows, "bytes": file.bytes, "sha256": file.sha256});
+        let file = |f: &LedgerFile| json!({"path": f.path, "rows": f.rows, "bytes": f.bytes, "sha256": f.sha256});
         let files: Vec<Value> = files.iter().map(file).collect();
         let body = json!({
             "version": 1,
@@ -123,8 +124,8 @@ impl Ledger {
             // An older generation may have written it in its last moment: the same files are the same epoch.
             Created::Other(found) if parse(&found.bytes, &address)?["files"] == body["files"] => Ok(()),
             Created::Other(_) => Err(Error::data(format!(
-                "{address} exists and lists other files than epoch {epoch} has: another job of the same name may write to the \
-                 same path; nothing was changed"
+                "{address} exists and lists other files than epoch {epoch} has: another job of the same name may \
+                 write to the same path; nothing was changed"
             ))),
         }
     }

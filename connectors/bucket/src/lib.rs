@@ -7,14 +7,15 @@
 //! | [`reader`] | reads a results table back, committed files only |
 //!
 //! # What readers see
-//! Files lie in folders that BigQuery, Athena and DuckDB understand (`dt=.../hour=...`, or `PARTITIONED BY`); the ledger lies in
-//! `_committed`, which they leave out. A file is whole as soon as it is visible and never changes. Readers of this crate
-//! count only files of epochs in the ledger; engines that read the folders directly can see files of an epoch a moment before
-//! the epoch counts. These are never wrong rows, because an epoch's contents are sealed before the first file is written.
+//! Files lie in folders that BigQuery, Athena and DuckDB understand (`dt=.../hour=...`, or `PARTITIONED BY`); the
+//! ledger lies in `_committed`, which they leave out. A file is whole as soon as it is visible and never changes.
+//! Readers of this crate count only files of epochs in the ledger; engines that read the folders directly can see files
+//! of an epoch a moment before the epoch counts. These are never wrong rows, because an epoch's contents are sealed
+//! before the first file is written.
 //!
 //! # Limits
-//! A table with a primary key keeps the last row of a key within an epoch; a later epoch adds rows and replaces none. Only
-//! `object-per-row` replaces. Files are not merged and nothing is ever deleted but claims of older generations.
+//! A table with a primary key keeps the last row of a key within an epoch; a later epoch adds rows and replaces none.
+//! Only `object-per-row` replaces. Files are not merged and nothing is ever deleted but claims of older generations.
 
 mod config;
 mod connector;

@@ -1,5 +1,5 @@
-//! One file of the source while it is read: JSON line by line as it streams in, Parquet batch by batch (a Parquet file is
-//! held in memory whole). It does not choose files.
+//! One file of the source while it is read: JSON line by line as it streams in, Parquet batch by batch (a Parquet file
+//! is held in memory whole). It does not choose files.
 
 use crate::decode::{ParquetRows, RowBuilder, folder_values, without_end};
 use crate::layout::under;
@@ -102,7 +102,8 @@ impl OpenFile {
         let skip = usize::try_from(self.next).unwrap_or(0);
         let beyond = |total: usize| {
             Error::data(format!(
-                "{}: row {} is to be read next, but the file ends after {total} rows: it is not the file that was read before",
+                "{}: row {} is to be read next, but the file ends after {total} rows: it is not the file that \
+                 was read before",
                 self.address, self.next
             ))
         };

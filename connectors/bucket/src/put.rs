@@ -46,7 +46,8 @@ pub(crate) async fn create(store: &dyn ObjectStore, path: &Path, bytes: &Bytes, 
     match read(store, path, address).await {
         Ok(Some(found)) if found.bytes == *bytes => Ok(Created::Holds),
         Ok(Some(found)) => Ok(Created::Other(found)),
-        // Nothing landed (S3 answers "exists" to a lost race of which nobody won), or reading fails too: the first error tells.
+        // Nothing landed (S3 answers "exists" to a lost race of which nobody won), or reading fails too: the first
+        // error tells.
         Ok(None) | Err(_) => Err(store_error(error, &format!("writing {address}"))),
     }
 }

@@ -1,12 +1,12 @@
 //! Reading a results table back: only files that the ledger lists count, so that a half-delivered epoch is never seen.
 //!
-//! It answers the runner's `query`; it knows nothing of SQL and keeps no connection open. One listing of the ledger tells
-//! which epochs count: a file's own name says to which epoch it belongs, so no ledger entry is read.
+//! It answers the runner's `query`; it knows nothing of SQL and keeps no connection open. One listing of the ledger
+//! tells which epochs count: a file's own name says to which epoch it belongs, so no ledger entry is read.
 
 use crate::config::{Layout, SinkConfig, TableConfig};
 use crate::decode::TableReader;
 use crate::layout::{LEDGER, NamePiece, parse_entry, parse_part, relative, under};
-use crate::store::{open_store, store_error};
+use crate::store::{Location, open_store, store_error};
 use aqueduct_core::json::JsonOptions;
 use aqueduct_core::{Error, Result, SinkSpec, TableColumn};
 use arrow::compute::concat_batches;
@@ -46,6 +46,10 @@ pub async fn read_sink(spec: &SinkSpec) -> Result<Vec<RecordBatch>> {
         Layout::Epoch(_) => None,
         Layout::ObjectPerRow(template) => Some(fixed_ends(&template)),
     };
+    if Location::parse(&path)?.is_missing_folder() {
+        // A question must not create the folder.
+        return Ok(vec![]);
+    }
     let (store, prefix) = open_store(&path, &store).map_err(named)?;
     let read = ReadSpec { columns: config.columns, format, json, object_names, address: path };
     read_table(&store, &prefix, &read).await.map_err(named)
@@ -61,8 +65,9 @@ fn fixed_ends(template: &[NamePiece]) -> (String, String) {
 }
 
 /// Every committed row below `prefix`, of all jobs, lineages and shards, ordered by file name. Where there is no ledger
-/// (`_committed`) at all, every file of the format counts: such a folder was not written by this engine. With one object per row,
-/// every object of the table's names counts, because such a name does not tell its epoch; its contents are whole at any time.
+/// (`_committed`) at all, every file of the format counts: such a folder was not written by this engine. With one
+/// object per row, every object of the table's names counts, because such a name does not tell its epoch; its contents
+/// are whole at any time.
 pub async fn read_table(store: &Arc<dyn ObjectStore>, prefix: &Path, spec: &ReadSpec) -> Result<Vec<RecordBatch>> {
     let files = table_files(store, prefix, spec).await?;
     let reads: Vec<_> = files.into_iter().map(|file| fetch(store, prefix, file, &spec.address)).collect();
@@ -106,7 +111,8 @@ pub(crate) async fn committed_files(
     prefix: &Path,
     address: &str,
 ) -> Result<Vec<(String, u64)>> {
-    // The ledger first: whatever it lists then has all its files in place, so the second listing finds every one of them.
+    // The ledger first: whatever it lists then has all its files in place, so the second listing finds every one of
+    // them.
     let ledger_path = under(prefix, LEDGER)?;
     let ledger = list(store, &ledger_path, &format!("{address}/{LEDGER}")).await?;
     let entry = |(name, _): &(String, u64)| {
@@ -125,7 +131,8 @@ pub(crate) async fn committed_files(
     Ok(files)
 }
 
-/// Names that engines leave out: a part of the path begins with `_` or `.`. Hive's folder of nulls is a value, not a name.
+/// Names that engines leave out: a part of the path begins with `_` or `.`. Hive's folder of nulls is a value, not a
+/// name.
 pub(crate) fn hidden(name: &str) -> bool {
     name.split('/').any(|part| part.starts_with(['_', '.']))
 }

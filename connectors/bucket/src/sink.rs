@@ -1,9 +1,9 @@
 //! The sink: an epoch becomes some files, created only, and then one ledger entry that makes them count.
 //!
-//! Contents are a function of the epoch alone, so that any number of deliveries, by any generation, write the same bytes
-//! under the same names. An object of the same name with other bytes stops the job: nothing is overwritten. The layout
-//! `object-per-row` makes one exception: an object that an earlier epoch of this job wrote (the ledger says so) is replaced,
-//! because there the name is the row's key. Partition folders and formats are decided elsewhere.
+//! Contents are a function of the epoch alone, so that any number of deliveries, by any generation, write the same
+//! bytes under the same names. An object of the same name with other bytes stops the job: nothing is overwritten. The
+//! layout `object-per-row` makes one exception: an object that an earlier epoch of this job wrote (the ledger says so)
+//! is replaced, because there the name is the row's key. Partition folders and formats are decided elsewhere.
 
 use crate::config::{Layout, SinkConfig};
 use crate::encode::FileEncoder;
@@ -190,8 +190,8 @@ impl Target<'_> {
 
     fn foreign(&self, address: &str) -> Error {
         Error::data(format!(
-            "{address}: another object of the same name with other contents exists, which this epoch did not write; nothing was \
-             overwritten. Find out who wrote it; then move it away, or give table '{}' another path",
+            "{address}: another object of the same name with other contents exists, which this epoch did not write; nothing \
+             was overwritten. Find out who wrote it; then move it away, or give table '{}' another path",
             self.sink.config.common.table
         ))
     }
@@ -220,8 +220,8 @@ impl Sink for FilesystemSink {
         let epoch = permit.epoch();
         if *permit.claimed() != opened.claimed || sealed.after != opened.cursor || epoch <= sealed.after.0 {
             return Err(Error::bug(format!(
-                "table '{table}': epoch {epoch} after epoch {} was handed in by generation {}, but the sink stands at epoch {} of \
-                 generation {}: nothing was written",
+                "table '{table}': epoch {epoch} after epoch {} was handed in by generation {}, but the sink stands at epoch \
+                 {} of generation {}: nothing was written",
                 sealed.after.0,
                 permit.claimed().generation,
                 opened.cursor.0,

@@ -1,8 +1,8 @@
 //! The source: a bounded read of the files below a path. One split per file, in the order of their names.
 //!
-//! A split is named by the file's path below the table's; its offsets are row numbers (lines, for JSON), from 0. Where the
-//! folder has a ledger, only committed files are read. New files that appear while the job runs are not looked at by the
-//! reader: they are splits of the next `discover`. Watermarks and lateness are the engine's.
+//! A split is named by the file's path below the table's; its offsets are row numbers (lines, for JSON), from 0. Where
+//! the folder has a ledger, only committed files are read. New files that appear while the job runs are not looked at
+//! by the reader: they are splits of the next `discover`. Watermarks and lateness are the engine's.
 
 use crate::config::TableConfig;
 use crate::decode::RowBuilder;
@@ -78,7 +78,8 @@ impl FilesystemSource {
             match &column.kind {
                 ColumnKind::Metadata(key) if key != FILE_PATH && key != OFFSET => {
                     return Err(Error::config(format!(
-                        "table '{}': column '{}': the filesystem connector has no metadata '{key}': take '{FILE_PATH}' or '{OFFSET}'",
+                        "table '{}': column '{}': the filesystem connector has no metadata '{key}': take \
+                         '{FILE_PATH}' or '{OFFSET}'",
                         spec.table, column.name
                     )));
                 }
@@ -133,7 +134,8 @@ async fn files(shared: &Shared) -> Result<Vec<(String, u64)>> {
         && list(store, root, &config.path).await?.is_empty()
         && !Location::parse(&config.path)?.is_local()
     {
-        // A folder of a bucket exists by its objects only: nothing there is a wrong path more often than an empty table.
+        // A folder of a bucket exists by its objects only: nothing there is a wrong path more often than an empty
+        // table.
         return Err(Error::config(format!(
             "{}: there is no object below this path: check 'path', or put a file there first",
             config.path

@@ -1,28 +1,30 @@
 //! Opening object stores: `gs://`, `s3://` and local folders, with bounded waiting and errors that say what to do.
 //!
-//! Used by the sink, the source, the runner and the checkpoints. It knows nothing of tables, ledgers or checkpoints, and
-//! keeps no credentials: those come from the environment of the process.
+//! Used by the sink, the source, the runner and the checkpoints. It knows nothing of tables, ledgers or checkpoints,
+//! and keeps no credentials: those come from the environment of the process.
 
 mod durable;
+mod errors;
 
 use aqueduct_core::{Error, Result};
 use durable::DurableLocal;
+use errors::cause;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig, StaticCredentialProvider};
-use std::error::Error as StdError;
-use std::io::ErrorKind as IoKind;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use errors::store_error;
 
 /// How a store is reached.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
     /// A stand-in's or private endpoint's address, such as `http://127.0.0.1:9000`. It goes before the environment's
-    /// (`STORAGE_EMULATOR_HOST`, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`). With `http://` a `gs://` store gets a dummy bearer
-    /// token, because stand-ins do not look at it.
+    /// (`STORAGE_EMULATOR_HOST`, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`). With `http://` a `gs://` store gets a
+    /// dummy bearer token, because stand-ins do not look at it.
     pub endpoint: Option<String>,
     /// No request is tried again after so long.
     pub retry_timeout: Duration,
@@ -109,11 +111,16 @@ impl Location {
     pub(crate) fn is_local(&self) -> bool {
         self.system == System::Local
     }
+
+    /// True for a folder of this machine that does not exist; nothing is asked of buckets.
+    pub(crate) fn is_missing_folder(&self) -> bool {
+        self.is_local() && !std::path::Path::new(&self.path).exists()
+    }
 }
 
-/// Opens the store of `url` and names the place in it: `gs://bucket/prefix`, `s3://bucket/prefix`, `file:///folder`, or a local
-/// path (a relative one counts from the current folder). No request is made; a missing local folder is created (see
-/// [`StoreOptions::create_folder`]). A local path that is a file gives its folder and the file's name.
+/// Opens the store of `url` and names the place in it: `gs://bucket/prefix`, `s3://bucket/prefix`, `file:///folder`, or
+/// a local path (a relative one counts from the current folder). No request is made; a missing local folder is created
+/// (see [`StoreOptions::create_folder`]). A local path that is a file gives its folder and the file's name.
 ///
 /// The environment counts: for S3 the usual `AWS_*` variables, for GCS `GOOGLE_APPLICATION_CREDENTIALS`,
 /// `GOOGLE_SERVICE_ACCOUNT` and `STORAGE_EMULATOR_HOST`; without any of them the machine's own identity is asked for.
@@ -170,8 +177,8 @@ fn open_gcs(bucket: &str, options: &StoreOptions) -> object_store::Result<Arc<dy
         (None, None) => (None, false),
     };
     let mut builder = if stand_in {
-        // Not from the environment: a credentials file must not be sent to a stand-in, nor be needed for it. Skipping the
-        // signature alone would still ask the metadata server for a token on writes.
+        // Not from the environment: a credentials file must not be sent to a stand-in, nor be needed for it. Skipping
+        // the signature alone would still ask the metadata server for a token on writes.
         let credential = GcpCredential { bearer: "stand-in".to_owned() };
         GoogleCloudStorageBuilder::new().with_credentials(Arc::new(StaticCredentialProvider::new(credential)))
     } else {
@@ -217,66 +224,6 @@ fn retry(options: &StoreOptions) -> RetryConfig {
     let backoff =
         BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(3), base: 2.0 };
     RetryConfig { backoff, max_retries: 10, retry_timeout: options.retry_timeout }
-}
-
-/// What a store's error means for the operator. `what` says what was tried and on which object, with its bucket:
-/// `writing gs://bucket/folder/object`. An object that may be missing is looked for by the caller first: here *not found* means
-/// that the bucket or folder does not exist.
-pub fn store_error(error: object_store::Error, what: &str) -> Error {
-    use object_store::Error as E;
-    let cause = cause(&error);
-    let made = match &error {
-        E::NotFound { .. } => Error::config(format!(
-            "{what}: not found ({cause}): check that the bucket exists and that its name and the path are right"
-        )),
-        E::PermissionDenied { .. } => Error::config(format!(
-            "{what}: permission denied ({cause}): give the job's identity the right to read, create, list and delete objects there"
-        )),
-        E::Unauthenticated { .. } => Error::config(format!(
-            "{what}: the credentials are missing or were refused ({cause}): check the service account or access key"
-        )),
-        E::InvalidPath { .. }
-        | E::NotSupported { .. }
-        | E::NotImplemented { .. }
-        | E::UnknownConfigurationKey { .. } => Error::config(format!("{what}: {cause}")),
-        _ if refused_by_system(&error) => Error::config(format!("{what}: {cause}: check the path and its permissions")),
-        _ if refused_by_server(&error) => {
-            Error::config(format!("{what}: the store refuses the request ({cause}): check bucket, region and endpoint"))
-        }
-        _ => Error::retry(format!("{what}: the store does not do it ({cause}): it is tried again")),
-    };
-    made.with_source(error)
-}
-
-/// The innermost text: the outer ones repeat the address and the counts of tries.
-fn cause(error: &object_store::Error) -> String {
-    chain(error).last().map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
-}
-
-/// The operating system says that another try will not help.
-fn refused_by_system(error: &object_store::Error) -> bool {
-    chain(error).filter_map(|error| error.downcast_ref::<std::io::Error>()).any(|error| {
-        matches!(
-            error.kind(),
-            IoKind::PermissionDenied | IoKind::ReadOnlyFilesystem | IoKind::NotADirectory | IoKind::InvalidFilename
-        )
-    })
-}
-
-/// A 4xx status that is neither a time-out, a lost race nor throttling. The client shows it in its text only.
-fn refused_by_server(error: &object_store::Error) -> bool {
-    const MARK: &str = "status code: ";
-    chain(error).any(|error| {
-        let text = error.to_string();
-        let status = text.find(MARK).and_then(|at| text.get(at + MARK.len()..at + MARK.len() + 3)).map(str::to_owned);
-        status.is_some_and(|status| {
-            status.starts_with('4') && !matches!(status.as_str(), "408" | "409" | "412" | "425" | "429")
-        })
-    })
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ async fn emulator(host: &str, within: Duration) -> Result<Channel> {
 }
 
 async fn google(config: &Config, address: &str) -> Result<FirestoreClient<GoogleAuthMiddleware>> {
-    // More than one crypto library is linked in, and then the TLS layer wants to be told which; an earlier choice stands.
+    // The tree links two crypto libraries, so the TLS layer must be told which; an earlier choice stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let prefix = Some(config.location.to_string());
     let connecting_to = GoogleApi::from_function(FirestoreClient::<GoogleAuthMiddleware>::new, address, prefix);

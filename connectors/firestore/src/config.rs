@@ -8,6 +8,10 @@ use std::time::Duration;
 /// Google refuses more writes in one commit than 500; one of them is the fence.
 const MAX_DOCUMENTS: usize = 499;
 
+/// Google takes requests of 10 MiB, the emulator of 4 MiB; the rest is for what stands around the writes.
+const GOOGLE_BYTES: usize = 9 << 20;
+const EMULATOR_BYTES: usize = 7 << 19;
+
 /// Everything that the options say.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -17,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) timestamps: TimestampFormat,
     pub(crate) emulator: Option<String>,
     pub(crate) max_documents: usize,
+    /// What the writes of one commit may take.
+    pub(crate) max_bytes: usize,
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Duration,
 }
@@ -47,7 +53,7 @@ impl Config {
         let options = &spec.options;
         if spec.primary_key.is_empty() {
             return Err(Error::config(format!(
-                "table '{}': the connector 'firestore' makes document ids from the primary key; declare PRIMARY KEY (...) NOT ENFORCED",
+                "table '{}': document ids are made from the primary key; declare PRIMARY KEY (...) NOT ENFORCED",
                 spec.table
             )));
         }
@@ -62,6 +68,7 @@ impl Config {
             timestamps: if native { TimestampFormat::Native } else { TimestampFormat::Iso },
             emulator: options.get("emulator-host").map(|host| emulator(options, host)).transpose()?,
             max_documents: max_documents(options)?,
+            max_bytes: if options.get("emulator-host").is_some() { EMULATOR_BYTES } else { GOOGLE_BYTES },
             connect_timeout: options.duration("connect.timeout")?.unwrap_or(Duration::from_secs(20)),
             request_timeout: options.duration("request.timeout")?.unwrap_or(Duration::from_secs(60)),
         })

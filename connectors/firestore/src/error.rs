@@ -77,9 +77,11 @@ pub(crate) fn preparing(address: &str, error: gcloud_sdk::error::Error) -> Error
     use gcloud_sdk::error::ErrorKind as Kind;
     match error.kind() {
         Kind::GrpcStatus(cause) => connecting(address, cause),
-        Kind::Credentials(cause) if cause.is_transient() => Error::retry(format!("no credentials for {address} yet: {}", chain(cause))),
+        Kind::Credentials(cause) if cause.is_transient() => {
+            Error::retry(format!("no credentials for {address} yet: {}", chain(cause)))
+        }
         _ => Error::config(format!(
-            "no credentials for {address}: {}; set GOOGLE_APPLICATION_CREDENTIALS, run on a machine with a service account, \
+            "no credentials for {address}: {}; set GOOGLE_APPLICATION_CREDENTIALS, run where a service account is, \
              or use 'emulator-host'",
             chain(&error)
         )),

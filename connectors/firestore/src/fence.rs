@@ -73,7 +73,7 @@ impl Fence {
         })
     }
 
-    /// The write of the whole document, valid only if nobody has written it since `seen` (`None`: if it does not exist).
+    /// The write of the whole document, valid only if nobody wrote it since `seen` (`None`: if it does not exist).
     pub(crate) fn write(&self, name: &str, seen: Option<Timestamp>) -> Write {
         let number = |value: i64| Value { value_type: Some(ValueType::IntegerValue(value)) };
         let text = |value: &str| Value { value_type: Some(ValueType::StringValue(value.to_owned())) };
@@ -137,7 +137,7 @@ pub(crate) fn decide_open(found: Option<&Fence>, claimed: &Claimed, spec: &SinkS
     let Some(found) = found else { return Ok(fresh) };
     if (&found.job, found.shard, &found.sink) != (&fresh.job, fresh.shard, &fresh.sink) {
         return Err(Error::config(format!(
-            "table '{}': its fence document belongs to job '{}', shard {}, table '{}'; rename the job (pipeline.name) or the table",
+            "table '{}': its fence document belongs to job '{}', shard {}, table '{}'; rename one job (pipeline.name)",
             spec.table, found.job, found.shard, found.sink
         )));
     }
@@ -168,7 +168,7 @@ pub(crate) fn decide_refusal(found: Option<&Fence>, mine: &Fence) -> Error {
     match refuse_newer(found, mine) {
         Err(fenced) => fenced,
         Ok(()) => Error::retry(format!(
-            "table '{}': the fence was written since it was read (it stands at epoch {}); open again to go on from there",
+            "table '{}': the fence was written since it was read (it stands at epoch {}); open again",
             mine.sink, found.epoch
         )),
     }

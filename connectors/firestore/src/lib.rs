@@ -1,22 +1,23 @@
 //! The Firestore sink: a row becomes a whole document, an epoch becomes atomic commits behind a fence document.
 //!
-//! The anatomy: `config` (options), `client` (calls with deadlines), `error` (what the operator does next), `id` (document
-//! ids), `value` (Arrow to Firestore), `rows` (last row of a document), `fence` (who may write, and what is written),
-//! `sink` (the contract). There is no source side.
+//! The anatomy: `config` (options), `client` (calls with deadlines), `error` (what the operator does next), `id`
+//! (documents' ids), `value` (Arrow to Firestore), `rows` (last row of a document), `fence` (who may write, and what is
+//! written), `sink` (the contract). There is no source side.
 //!
 //! # Exactly once
-//! Firestore has no condition on a field, only on a document's update time. So every commit carries a write of the fence
-//! document `aqueduct_cursors/<job>-s<shard>-<table>` with the update time that this owner has seen last: if anybody wrote the
-//! fence in between, the whole commit is refused. An epoch larger than one commit goes in chunks; the fence counts the
-//! documents done, and the epoch counts with the last chunk. Readers that must not see parts of an epoch look at the
-//! fence's `pending_epoch`, which is 0 when there is none. Opening always changes the fence, so that a commit of ours that
-//! is still under way somewhere is refused too. Lineages are numbered upwards; a newer one fences the older.
+//! Firestore has no condition on a field, only on a document's update time. So every commit carries a write of the
+//! fence document `aqueduct_cursors/<job>-s<shard>-<table>` with the update time that this owner has seen last: if
+//! anybody wrote the fence in between, the whole commit is refused. An epoch larger than one commit goes in chunks; the
+//! fence counts the documents done, and the epoch counts with the last chunk. Readers that must not see parts of an
+//! epoch look at the fence's `pending_epoch`, which is 0 when there is none. Opening always changes the fence, so that
+//! a commit of ours that is still under way somewhere is refused too. Lineages are numbered upwards; a newer one fences
+//! the older.
 //!
 //! # Values
 //! BIGINT, INT, SMALLINT, TINYINT: integer. DOUBLE, FLOAT: double. BOOLEAN, STRING, BYTES: themselves. TIMESTAMP,
-//! TIMESTAMP_LTZ: ISO-8601 text, or with `'timestamp-format' = 'native'` a timestamp (without zone: taken as UTC). DATE, TIME:
-//! ISO-8601 text. DECIMAL: text with all its digits, because Firestore's only fractions are doubles. ROW, MAP: map. ARRAY:
-//! array. NULL: null.
+//! TIMESTAMP_LTZ: ISO-8601 text, or with `'timestamp-format' = 'native'` a timestamp (without zone: taken as UTC).
+//! DATE, TIME: ISO-8601 text. DECIMAL: text with all its digits, because Firestore's only fractions are doubles. ROW,
+//! MAP: map. ARRAY: array. NULL: null.
 
 mod client;
 mod config;
@@ -40,7 +41,7 @@ const OPTIONS: &[OptionDef] = &[
     OptionDef::with_default(
         "document-id.key-delimiter",
         "_",
-        "Stands between the values of the primary key in a document's id. '/' and '%' in values are percent-encoded, and the \
+        "Stands between the values of the primary key in a document's id. Percent-encoded in values: '/', '%', and the \
          delimiter's first character in all values but the last.",
     ),
     OptionDef::with_default(

@@ -11,9 +11,6 @@ use gcloud_sdk::google::firestore::v1::{CommitResponse, Write};
 use gcloud_sdk::prost::Message;
 use gcloud_sdk::prost_types::Timestamp;
 
-/// Google's limit is 10 MiB; the rest is for what stands around the writes.
-const MAX_BYTES: usize = 9 << 20;
-
 /// A collection in Firestore.
 #[derive(Debug)]
 pub(crate) struct FirestoreSink {
@@ -111,7 +108,7 @@ impl FirestoreSink {
         for entry in entries.iter().skip(done).take(self.config.max_documents) {
             let write = rows::write(entry, &epoch.batches, &self.config, &self.spec);
             bytes += write.encoded_len() + 8;
-            if bytes > MAX_BYTES && !writes.is_empty() {
+            if bytes > self.config.max_bytes && !writes.is_empty() {
                 break;
             }
             writes.push(write);
@@ -152,7 +149,7 @@ impl Sink for FirestoreSink {
             .ok_or_else(|| Error::retry(format!("table '{table}': the sink is not open; open it first")))?;
         if *permit.claimed() != session.claimed || permit.epoch() <= epoch.after.0 {
             return Err(Error::bug(format!(
-                "table '{table}': the permit for epoch {} of generation {} does not fit the claim of generation {} at epoch {}",
+                "table '{table}': the permit (epoch {}, generation {}) is not the claim's (generation {}, after epoch {})",
                 permit.epoch(),
                 permit.claimed().generation,
                 session.claimed.generation,

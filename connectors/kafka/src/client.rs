@@ -69,6 +69,10 @@ pub(crate) fn persist<T>(
     what: &str,
     mut call: impl FnMut(Duration) -> KafkaResult<T>,
 ) -> Result<T> {
+    // A client that was left alone for long has stale news: connections that were closed, logins with a token that ran out.
+    // Serving it makes a new token; only what goes wrong from here on counts.
+    serve(consumer);
+    consumer.context().forget();
     let start = Instant::now();
     loop {
         serve(consumer);
@@ -211,7 +215,8 @@ pub(crate) fn questions(
     duty: &str,
     fixed: &[(&str, String)],
 ) -> Result<Arc<Consumer>> {
-    let defaults = [("client.id", format!("aqueduct-{table}"))];
+    // Someone waits for the answer: a connection that was closed meanwhile is tried again at once.
+    let defaults = [("client.id", format!("aqueduct-{table}")), ("reconnect.backoff.max.ms", "500".to_owned())];
     let context = Context::new(format!("{table}: {duty}"), properties);
     create(&properties.config(&defaults, fixed), context, table).map(Arc::new)
 }

@@ -272,6 +272,7 @@ fn defaults(table: &str, options: &SinkOptions, claimed: &Claimed) -> Vec<(&'sta
         ("queue.buffering.max.kbytes", "32768".into()),
         ("socket.nagle.disable", "true".into()),
         ("socket.keepalive.enable", "true".into()),
+        ("reconnect.backoff.max.ms", "3000".into()),
     ]
 }
 

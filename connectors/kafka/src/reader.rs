@@ -355,6 +355,7 @@ fn defaults(spec: &SourceSpec, splits: usize) -> Vec<(&'static str, String)> {
         ("fetch.min.bytes", "32768".into()),
         ("fetch.max.bytes", (16 << 20).to_string()),
         ("socket.keepalive.enable", "true".into()),
+        ("reconnect.backoff.max.ms", "3000".into()),
     ]
 }
 

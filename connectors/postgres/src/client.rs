@@ -30,9 +30,9 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects and sets the session up. Errors are final for the job or worth a retry, never about the password's text.
+    /// Connects and sets the session up. No error shows the password.
     pub(crate) async fn connect(config: &Config, job: &str) -> Result<Self> {
-        // More than one crypto library is linked in, and then the TLS layer wants to be told which; an earlier choice stands.
+        // The tree links two crypto libraries, so the TLS layer must be told which; an earlier choice stands.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let options = options(config, job)?;
         let failed = |failure| error::connecting(&config.address, failure);

@@ -97,12 +97,14 @@ impl CursorTable {
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7))::text";
         client.rows(sqlx::query(lock).bind(format!("aqueduct {} {} {}", key.job, key.shard, key.sink))).await?;
         let sql = format!(
-            "INSERT INTO {table} (job, lineage, shard, sink, epoch, generation) VALUES ($1, $2, $3, $4, 0, 0) ON CONFLICT DO NOTHING"
+            "INSERT INTO {table} (job, lineage, shard, sink, epoch, generation) VALUES ($1, $2, $3, $4, 0, 0) \
+             ON CONFLICT DO NOTHING"
         );
         let insert = sqlx::query(AssertSqlSafe(sql)).bind(&key.job).bind(key.lineage).bind(key.shard).bind(&key.sink);
         client.execute(insert).await?;
         let sql = format!(
-            "SELECT lineage, epoch, generation FROM {table} WHERE job = $1 AND shard = $2 AND sink = $3 ORDER BY lineage FOR UPDATE"
+            "SELECT lineage, epoch, generation FROM {table} WHERE job = $1 AND shard = $2 AND sink = $3 \
+             ORDER BY lineage FOR UPDATE"
         );
         let select = sqlx::query(AssertSqlSafe(sql)).bind(&key.job).bind(key.shard).bind(&key.sink);
         let mut entries = Vec::new();

@@ -24,7 +24,7 @@ pub(crate) fn kind_of(state: &str) -> ErrorKind {
         // The database was dropped; waiting does not bring it back.
         "57P04" => ErrorKind::FixConfig,
         _ => match state.get(..2).unwrap_or_default() {
-            // Wrong password, unknown user, unknown database or schema; permissions, missing or changed objects, unknown features.
+            // Password, user, database, schema; permissions, missing or changed objects, unknown features.
             "28" | "3D" | "3F" | "42" | "0A" | "26" => ErrorKind::FixConfig,
             // Values that do not fit, violated constraints, a trigger that raised, a key twice in a statement.
             "21" | "22" | "23" | "44" | "P0" => ErrorKind::FixData,

@@ -1,7 +1,7 @@
 //! Which rows of an epoch are written, and in which order.
 //!
-//! With a primary key: the last row of each key, sorted by key, so that writers take row locks in one order and a statement
-//! never meets a key twice. Without: all rows as they came.
+//! With a primary key: the last row of each key, sorted by key, so that writers take row locks in one order and a
+//! statement never meets a key twice. Without: all rows as they came.
 
 use aqueduct_core::{Error, Result, SinkSpec};
 use arrow::array::{ArrayRef, new_empty_array};

@@ -48,8 +48,13 @@ impl PostgresSink {
         let cursor = CursorTable::prepare(&mut client, &self.config, &self.spec, &table).await?;
         let at = cursor.claim(&mut client, &self.config, &key).await?;
         let insert = statement::insert(&table, &targets, &self.spec.primary_key);
-        tracing::info!(table = %self.spec.table, target = %table.qualified(), postgres = %self.config.address, epoch = at.0.0,
-            "postgres sink is open");
+        tracing::info!(
+            table = %self.spec.table,
+            target = %table.qualified(),
+            postgres = %self.config.address,
+            epoch = at.0.0,
+            "postgres sink is open"
+        );
         Ok((Session { client, claimed: claimed.clone(), key, cursor, targets, insert }, at))
     }
 
@@ -91,7 +96,7 @@ impl PostgresSink {
 #[async_trait]
 impl Sink for PostgresSink {
     async fn open(&mut self, claimed: &Claimed) -> Result<Cursor> {
-        // An old session may hold a transaction whose end is unknown: without it the server rolls back, or has committed.
+        // An old session may hold a transaction whose end is unknown: its socket closes, and the server decides.
         self.session = None;
         let (session, cursor) = self.connect(claimed).await?;
         self.session = Some(session);
@@ -106,7 +111,7 @@ impl Sink for PostgresSink {
             .ok_or_else(|| Error::retry(format!("table '{table}': the sink is not open; open it first")))?;
         if *permit.claimed() != session.claimed || permit.epoch() <= epoch.after.0 {
             return Err(Error::bug(format!(
-                "table '{table}': the permit for epoch {} of generation {} does not fit the claim of generation {} at epoch {}",
+                "table '{table}': the permit (epoch {}, generation {}) is not the claim's (generation {}, after epoch {})",
                 permit.epoch(),
                 permit.claimed().generation,
                 session.claimed.generation,

@@ -62,7 +62,7 @@ pub(crate) fn check_types(spec: &SinkSpec) -> Result<()> {
     for column in &spec.columns {
         if Wire::of(&column.data_type).is_none() {
             return Err(Error::config(format!(
-                "table '{}': column '{}' has the type {}, which the connector 'postgres' cannot write; CAST it in the INSERT",
+                "table '{}': column '{}' has the type {}, which 'postgres' cannot take; CAST it in the INSERT",
                 spec.table, column.name, column.sql_type
             )));
         }
@@ -184,7 +184,8 @@ fn check_key(spec: &SinkSpec, table: &Table) -> Option<String> {
     let found: Vec<String> = table.unique.iter().map(|columns| format!("({})", columns.join(", "))).collect();
     let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
     Some(format!(
-        "PRIMARY KEY ({}) needs a unique index on exactly these columns, found: {found} (CREATE UNIQUE INDEX ON {} ({}))",
+        "PRIMARY KEY ({}) needs a unique index on exactly these columns, found: {found} \
+         (CREATE UNIQUE INDEX ON {} ({}))",
         spec.primary_key.iter().map(|&index| spec.columns[index].name.as_str()).collect::<Vec<_>>().join(", "),
         table.qualified(),
         key_list(spec)
@@ -203,8 +204,8 @@ fn wanted(config: &Config) -> String {
     }
 }
 
-const FIND: &str = "SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind \
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)";
+const FIND: &str = "SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name, \
+    c.relkind::text AS kind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)";
 
 const COLUMNS: &str = "SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS sql_type, \
     b.typname::text AS base, format_type(b.oid, NULL) AS base_sql, b.typtype::text = 'e' AS is_enum, \
@@ -216,7 +217,8 @@ const COLUMNS: &str = "SELECT a.attname::text AS name, format_type(a.atttypid, a
     WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
 
 const UNIQUE: &str = "SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY AS k(attnum, place) \
-    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS columns \
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+    WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS columns \
     FROM pg_index i WHERE i.indrelid = $1::oid AND i.indisunique AND i.indisvalid AND i.indimmediate \
     AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY i.indisprimary DESC, i.indexrelid";
 

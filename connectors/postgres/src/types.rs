@@ -93,7 +93,7 @@ impl Wire {
         self.targets().contains(&target) || (is_enum && self == Wire::Text)
     }
 
-    /// The value of `column` as it is inserted into a column of type `target`; `target_sql` is the type as SQL writes it.
+    /// The value of `column` as it goes into a column of type `target`; `target_sql` is the type as SQL writes it.
     /// Only where assignment alone does not do it: an explicit cast to varchar(n) would cut texts in silence.
     pub(crate) fn value(self, column: &str, target: &str, target_sql: &str) -> String {
         match (self, target) {

@@ -1,9 +1,9 @@
 //! The `print` and `blackhole` connectors: sinks for looking and for measuring.
 //!
-//! Neither keeps a cursor or a fence, because standard output can be asked for neither. `open` always answers epoch 0, so
-//! after a restart the engine delivers every epoch again that its checkpoints still hold: `print` shows rows **at least
-//! once**, and a process that was replaced can print beside its successor until it notices. For exactly once take another
-//! connector. Nothing is written to files here.
+//! Neither keeps a cursor or a fence, because standard output can be asked for neither. `open` always answers epoch 0,
+//! so after a restart the engine delivers every epoch again that its checkpoints still hold: `print` shows rows **at
+//! least once**, and a process that was replaced can print beside its successor until it notices. For exactly once take
+//! another connector. Nothing is written to files here.
 
 mod sink;
 

@@ -7,7 +7,7 @@ use crate::protocol::{LogEntry, Said, Slot};
 use crate::reader::{CONCURRENT_READS, Shared};
 use crate::record::{Boundary, CommitBody, Kind, Record};
 use aqueduct_core::{Epoch, Error, Generation, Result};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -169,12 +169,15 @@ impl Shared {
                 (history.known_from, history.floor)
             };
             let lowest = floor.0.max(known_from.0.saturating_sub(CONCURRENT_READS as u64));
-            let reads = futures::stream::iter((lowest..known_from.0).rev().map(Slot)).map(|slot| async move {
-                read_record(&self.store, &self.paths, slot).await.map(|record| (slot, record))
-            });
-            let found: Vec<(Slot, Option<Record>)> = reads.buffered(CONCURRENT_READS).try_collect().await?;
+            let reads = futures::stream::iter((lowest..known_from.0).rev().map(Slot))
+                .map(|slot| async move { (slot, read_record(&self.store, &self.paths, slot).await) });
+            let found: Vec<(Slot, Result<Option<Record>>)> = reads.buffered(CONCURRENT_READS).collect().await;
             for (slot, record) in found {
-                match record {
+                // Damage below what is asked for is not the asker's trouble.
+                if enough(&self.history()) {
+                    return Ok(());
+                }
+                match record? {
                     Some(record) => self.history().learn_below(&record, &self.paths.record(slot))?,
                     None => {
                         self.accept_missing(slot).await?;

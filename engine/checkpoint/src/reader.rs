@@ -192,10 +192,13 @@ impl ShardReader {
     }
 
     /// Every committed epoch after `cursor` that is still kept, ascending. For a caller that knows by other means whether
-    /// what is no longer kept matters to it.
+    /// what is no longer kept matters to it. A cursor ahead of the log is an error here too.
     pub async fn retained_after(&self, cursor: Epoch) -> Result<Vec<CommitBody>> {
-        self.shared.know_back_to(cursor.next()).await?;
         let head = self.head();
+        if cursor >= head {
+            return self.commits_after(cursor).await;
+        }
+        self.shared.know_back_to(cursor.next()).await?;
         let oldest = self.shared.history().oldest().unwrap_or(head.next());
         let first = oldest.max(cursor.next());
         if first > head { Ok(Vec::new()) } else { self.commits_after(Epoch(first.0 - 1)).await }

@@ -30,13 +30,17 @@ const SLOW_SEAL: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Running,
-    /// No more reading; the last epoch is still to be sealed.
+    /// No more reading; the last barrier is still to be sent. A barrier that is under way does not count: rows may have been
+    /// read after it.
     Ending(JobState),
+    /// The last barrier is under way.
+    Sealing(JobState),
     /// The last epoch is sealed; sinks are catching up.
     Delivering(JobState),
 }
 
-type SealTask = JoinHandle<(Box<Epochs>, Result<Committed>)>;
+type Sealed = Result<(Box<Epochs>, Committed)>;
+type SealTask = JoinHandle<Sealed>;
 
 /// The coordinator of one shard.
 pub(crate) struct Coordinator {
@@ -231,6 +235,9 @@ impl Coordinator {
             }
         }
         let finished = self.phase == Phase::Ending(JobState::Finished);
+        if let Phase::Ending(state) = self.phase {
+            self.phase = Phase::Sealing(state);
+        }
         self.barrier = Some(Barrier { cuts: Vec::new(), fire_up_to, finished, begun: now, sources: BTreeMap::new() });
         Ok(())
     }
@@ -261,17 +268,14 @@ impl Coordinator {
         Ok(())
     }
 
-    async fn take_sealed(
-        &mut self,
-        sealed: std::result::Result<(Box<Epochs>, Result<Committed>), tokio::task::JoinError>,
-    ) -> Result<()> {
+    async fn take_sealed(&mut self, sealed: std::result::Result<Sealed, tokio::task::JoinError>) -> Result<()> {
         self.sealing = None;
-        let (epochs, outcome) = sealed.map_err(|error| Error::bug(format!("sealing an epoch panicked: {error}")))?;
+        let (epochs, committed) =
+            sealed.map_err(|error| Error::bug(format!("sealing an epoch panicked: {error}")))??;
         self.epochs = Some(epochs);
-        let committed = outcome?;
         tracing::debug!(epoch = %committed.epoch, "epoch committed");
         self.last_committed = Some(committed);
-        if let Phase::Ending(state) = self.phase {
+        if let Phase::Sealing(state) = self.phase {
             self.phase = Phase::Delivering(state);
         }
         self.publish_progress();
@@ -367,9 +371,7 @@ fn records(progress: &[WorkerProgress]) -> u64 {
 }
 
 /// Waits for the task that is running, or for ever when there is none.
-async fn join(
-    task: &mut Option<SealTask>,
-) -> std::result::Result<(Box<Epochs>, Result<Committed>), tokio::task::JoinError> {
+async fn join(task: &mut Option<SealTask>) -> std::result::Result<Sealed, tokio::task::JoinError> {
     match task {
         Some(task) => task.await,
         None => std::future::pending().await,

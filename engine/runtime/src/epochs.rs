@@ -113,16 +113,23 @@ struct Prepared {
 
 impl Epochs {
     /// Seals the cuts as the next epoch and queues its rows for the sinks.
-    pub(crate) async fn seal(mut self: Box<Self>, barrier: Barrier) -> (Box<Self>, Result<Committed>) {
-        let outcome = self.seal_here(barrier).await;
-        (self, outcome)
-    }
-
-    async fn seal_here(&mut self, barrier: Barrier) -> Result<Committed> {
+    pub(crate) async fn seal(self: Box<Self>, barrier: Barrier) -> Result<(Box<Self>, Committed)> {
         let begun = barrier.begun;
         let pause = barrier.cuts.iter().map(|cut| cut.pause).max().unwrap_or_default();
-        // Merging, writing and snapshotting are CPU and disk work.
-        let mut prepared = tokio::task::block_in_place(|| self.prepare(barrier))?;
+        let mut this = self;
+        // Merging, writing and snapshotting are CPU and disk work: they go to a thread that may block.
+        let prepared = tokio::task::spawn_blocking(move || {
+            let prepared = this.prepare(barrier);
+            (this, prepared)
+        });
+        let (mut this, prepared) =
+            prepared.await.map_err(|error| Error::bug(format!("sealing an epoch panicked: {error}")))?;
+        let committed = this.store(prepared?, begun, pause).await?;
+        Ok((this, committed))
+    }
+
+    /// Uploads and commits what was prepared.
+    async fn store(&mut self, mut prepared: Prepared, begun: Duration, pause: Duration) -> Result<Committed> {
         let before = self.log.stats();
         self.upload(&mut prepared).await?;
         let body = prepared.body;

@@ -1,6 +1,7 @@
 //! What a query must not contain, each refusal with its position, its name and what works instead.
 //!
-//! It walks the syntax tree before planning, so that DataFusion only meets what the engine can execute, and lets `rewrite`
+//! It walks the syntax tree before planning, so that DataFusion only meets what the engine can execute, and lets
+//! `rewrite`
 //! turn sugar into plain words on the way. Types and columns are the planner's.
 
 mod calls;

@@ -285,6 +285,3 @@ pub(crate) fn here(parser: &Parser) -> Location {
 pub(crate) fn word_is(parser: &Parser, n: usize, word: &str) -> bool {
     matches!(&parser.peek_nth_token_ref(n).token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
 }
-
-#[cfg(test)]
-mod tests;

@@ -60,7 +60,7 @@ fn schema_problem(schema: &SchemaError, span: Option<Span>, tokens: &Tokens) -> 
         }
         SchemaError::AmbiguousReference { field } => {
             Problem::new(place(field), format!("the column '{}' is ambiguous", field.name))
-                .help("write the table's name or alias before it: t.column")
+                .help("give one of the two another name (expression AS name), or write the table's name before it")
         }
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
             Problem::new(
@@ -93,8 +93,22 @@ fn mentioned(text: &str, tokens: &Tokens) -> Position {
         .unwrap_or_else(|| tokens.start())
 }
 
-/// The first sentence, without the advice that belongs to DataFusion.
+/// The first sentence, in the type names of SQL, without the advice that belongs to DataFusion.
 fn sentence(text: &str) -> String {
-    let first = text.lines().next().unwrap_or(text);
-    first.trim_end_matches('.').to_string()
+    let first = text.lines().next().unwrap_or(text).trim_end_matches('.');
+    let types = [
+        ("Utf8View", "STRING"),
+        ("Utf8", "STRING"),
+        ("Int64", "BIGINT"),
+        ("Int32", "INT"),
+        ("Int16", "SMALLINT"),
+        ("Int8", "TINYINT"),
+        ("Float64", "DOUBLE"),
+        ("Float32", "FLOAT"),
+        ("Decimal128", "DECIMAL"),
+        ("Date32", "DATE"),
+        ("Timestamp(ms, \"UTC\")", "TIMESTAMP_LTZ(3)"),
+        ("Timestamp(ms)", "TIMESTAMP(3)"),
+    ];
+    types.iter().fold(first.to_string(), |text, (arrow, sql)| text.replace(arrow, sql))
 }

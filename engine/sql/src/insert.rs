@@ -1,6 +1,7 @@
 //! `INSERT INTO`: which value goes into which column, and which types fit without a cast.
 //!
-//! Fits: the same type; a wider number (also DECIMAL into DECIMAL, rounded); numbers into DOUBLE; TIMESTAMP of any precision,
+//! Fits: the same type; a wider number (also DECIMAL into DECIMAL, rounded); numbers into DOUBLE; TIMESTAMP of any
+//! precision,
 //! with and without time zone; DATE into TIMESTAMP; literals that fit. Everything else needs a CAST in the job.
 
 use crate::ddl::sql_name;

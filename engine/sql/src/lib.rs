@@ -1,13 +1,14 @@
 //! Flink-dialect SQL to a checked [`JobPlan`].
 //!
 //! ```text
-//! text ─ text: variables in ─▶ statement: cut, parse ─▶ check, rewrite ─▶ DataFusion's SQL planner (context, window)
-//!                                       │ ddl                                    │ logical plans
-//!                                       ▼                                        ▼
-//!                                tables, options                        lower: stages, windows, aggregates ─▶ assemble: JobPlan
+//! text (variables) ─▶ statement (cut, parse) ─▶ check, rewrite ─▶ DataFusion's SQL planner (context, window)
+//!                            │ ddl                                        │ logical plans
+//!                            ▼                                            ▼
+//!                     tables, options                 lower (stages, windows, aggregates) ─▶ assemble (JobPlan)
 //! ```
 //!
-//! It knows connectors only by what they say of themselves, opens nothing and runs nothing. Whatever it does not support it
+//! It knows connectors only by what they say of themselves, opens nothing and runs nothing. Whatever it does not
+//! support it
 //! refuses, with a position and with what works instead; nothing is silently ignored.
 
 mod assemble;

@@ -1,7 +1,9 @@
 //! A logical plan as a chain: source, stages, window aggregation, final projection. Still logical expressions.
 //!
-//! Projections are put into what stands above them, so that filters run first and nothing is computed that nobody reads;
-//! where that would compute an expression twice, a stage is cut instead. Everything is named by position, so that renaming a
+//! Projections are put into what stands above them, so that filters run first and nothing is computed that nobody
+//! reads;
+//! where that would compute an expression twice, a stage is cut instead. Everything is named by position, so that
+//! renaming a
 //! column does not change the identity of a query.
 
 mod aggregate;
@@ -111,7 +113,8 @@ pub(crate) fn aggregate_name(index: usize) -> String {
 }
 
 impl Lowered {
-    /// What the query computes, without the names that the job gives and without the final projection: equal texts are one query.
+    /// What the query computes, without the names that the job gives and without the final projection: equal texts
+    /// are one query.
     pub(crate) fn identity(&self) -> String {
         let mut lines = vec![match &self.leaf {
             Leaf::Table(name) => format!("source {name}"),

@@ -50,7 +50,7 @@ pub(crate) fn resolve(
             let given = |(key, value): (&String, &String)| Given {
                 key: key.clone(),
                 value: value.clone(),
-                shown: "***".into(),
+                shown: value.clone(),
                 key_at: at,
                 value_at: at,
             };
@@ -74,9 +74,13 @@ fn read(
             );
         }
         match prepared.resolve(&option.value, request.variables) {
-            Ok(value) => {
-                given.push(Given { key: option.key.clone(), value, key_at: option.key_at, value_at: option.value_at })
-            }
+            Ok(value) => given.push(Given {
+                key: option.key.clone(),
+                value,
+                shown: hide_marks(&option.value),
+                key_at: option.key_at,
+                value_at: option.value_at,
+            }),
             Err(problem) => problems.push(problem),
         }
     }

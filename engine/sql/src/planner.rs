@@ -319,8 +319,7 @@ fn outermost(query: &mut Query) -> Option<&mut Vec<SelectItem>> {
 /// An insert goes by position: items of the same name (`SELECT id, id`) get names of their own, for DataFusion.
 fn name_apart(query: &mut Query) {
     let Some(items) = outermost(query) else { return };
-    let wildcard =
-        items.iter().any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
+    let wildcard = items.iter().any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
     let mut seen: Vec<String> = Vec::new();
     for (index, item) in items.iter_mut().enumerate() {
         let (expr, name) = match item {

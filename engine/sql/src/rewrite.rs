@@ -1,4 +1,5 @@
-//! Sugar of Flink's dialect in words that DataFusion plans: `IFNULL`, `MOD`, `HOUR`, `JSON_OBJECT`, `FLOOR(x TO HOUR)` and others.
+//! Sugar of Flink's dialect in words that DataFusion plans: `IFNULL`, `MOD`, `HOUR`, `JSON_OBJECT`, `FLOOR(x TO
+//! HOUR)` and others.
 //!
 //! It works on one expression whose parts have been rewritten already, and never fails: what cannot be rewritten has
 //! been refused by `check`, or is planned as it stands.

@@ -68,7 +68,8 @@ impl Tokens {
 
     /// The first text literal with this content.
     pub(crate) fn find_text(&self, text: &str) -> Option<Position> {
-        let found = |token: &&TokenWithSpan| matches!(&token.token, Token::SingleQuotedString(content) if content == text);
+        let found =
+            |token: &&TokenWithSpan| matches!(&token.token, Token::SingleQuotedString(content) if content == text);
         self.tokens.iter().find(found).map(|token| token.span.start.into())
     }
 

@@ -1,4 +1,5 @@
-//! Connectors that only say what they accept, variables from a map, and short ways to plan, for the tests of this crate.
+//! Connectors that only say what they accept, variables from a map, and short ways to plan, for the tests of this
+//! crate.
 
 use crate::{Overrides, PlanRequest, SqlError, Variables, plan};
 use aqueduct_core::{Connector, Error, MetadataKey, OptionDef, Result, Roles, Sink, SinkSpec, Source, SourceSpec};
@@ -58,7 +59,8 @@ impl Connector for Fake {
     }
 
     fn metadata(&self) -> Vec<MetadataKey> {
-        let entries = Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)]);
+        let entries =
+            Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)]);
         let headers = DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false);
         vec![
             MetadataKey { key: "partition", data_type: DataType::Int32 },
@@ -79,7 +81,9 @@ impl Connector for Fake {
 
 /// Kafka (both sides), datagen (source), postgres, firestore and print (sinks), filesystem (both).
 pub(crate) fn connectors() -> Vec<Arc<dyn Connector>> {
-    let fake = |name, source, sink, options| Arc::new(Fake { name, roles: Roles { source, sink }, options }) as Arc<dyn Connector>;
+    let fake = |name, source, sink, options| {
+        Arc::new(Fake { name, roles: Roles { source, sink }, options }) as Arc<dyn Connector>
+    };
     vec![
         fake("kafka", true, true, KAFKA),
         fake("datagen", true, false, DATAGEN),
@@ -99,7 +103,10 @@ pub(crate) struct Given {
 
 impl Given {
     pub(crate) fn values<const N: usize>(values: [(&str, &str); N]) -> Self {
-        Self { values: values.into_iter().map(|(name, value)| (name.into(), value.into())).collect(), files: BTreeMap::new() }
+        Self {
+            values: values.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            files: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn file(mut self, path: &str, contents: &str) -> Self {
@@ -132,7 +139,8 @@ pub(crate) fn plan_with(text: &str, variables: &Given, overrides: Overrides) -> 
     })
 }
 
-/// A source `t` with a column of each kind, a sink `out` for anything, above the statements of a test. One line, so that the
+/// A source `t` with a column of each kind, a sink `out` for anything, above the statements of a test. One line, so
+/// that the
 /// statements begin in line 2.
 pub(crate) const TABLES: &str = "CREATE TABLE t (id BIGINT, label STRING, amount DECIMAL(10, 2), price DOUBLE, flag BOOLEAN, small INT, ts TIMESTAMP_LTZ(3), plain TIMESTAMP(3), person ROW<id BIGINT, name STRING, home ROW<city STRING>>, tags ARRAY<STRING>, more MAP<STRING, STRING>, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) WITH ('connector' = 'kafka', 'topic' = 't'); CREATE TABLE gen (a BIGINT) WITH ('connector' = 'datagen'); CREATE TABLE texts (v STRING) WITH ('connector' = 'print'); CREATE TABLE numbers (v BIGINT) WITH ('connector' = 'print'); CREATE TABLE doubles (v DOUBLE) WITH ('connector' = 'print'); CREATE TABLE times (v TIMESTAMP_LTZ(3)) WITH ('connector' = 'print'); CREATE TABLE counts (w TIMESTAMP_LTZ(3), k STRING, n BIGINT) WITH ('connector' = 'print');\n";
 

@@ -1,4 +1,5 @@
-//! Variables in a job's text: `${NAME}`, `${NAME:-default}` and `${file:PATH}` are put in, and positions in the result are
+//! Variables in a job's text: `${NAME}`, `${NAME:-default}` and `${file:PATH}` are put in, and positions in the
+//! result are
 //! led back to the text as it was written.
 //!
 //! A value that stands in a text literal or a quoted name is escaped, so that a quote in a password ends nothing.
@@ -286,7 +287,6 @@ impl Prepared {
         let raw = if piece.copied { piece.raw + (out - piece.out) } else { piece.raw };
         self.written[raw.min(self.written.len() - 1)]
     }
-
 
     /// The problem that a variable without a value is.
     pub(crate) fn missing_problem(&self, index: usize) -> Problem {

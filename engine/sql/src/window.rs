@@ -1,6 +1,7 @@
 //! `TUMBLE`, `HOP` and `CUMULATE` in FROM, as a node of DataFusion's logical plan.
 //!
-//! The node only adds `window_start`, `window_end` and `window_time` to the schema; which rows fall into which windows is
+//! The node only adds `window_start`, `window_end` and `window_time` to the schema; which rows fall into which
+//! windows is
 //! decided by the runtime from the plan's `WindowKind`.
 
 mod arguments;

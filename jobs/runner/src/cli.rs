@@ -44,8 +44,8 @@ The job must have been started with --http.";
 
 const QUERY_EXAMPLES: &str = "\
 Examples:
-  aqueduct query \"SELECT * FROM metrics_local ORDER BY window_start DESC LIMIT 10\"
-  aqueduct query jobs/payments \"SELECT currency, sum(payments) FROM payments_local GROUP BY currency\" --format csv
+  aqueduct query \"SELECT * FROM results_folder ORDER BY window_start DESC LIMIT 10\"
+  aqueduct query jobs/payments \"SELECT currency, count(*) AS n FROM payment_files GROUP BY currency\" --format csv
   aqueduct query \"SELECT reason, count(*) FROM aqueduct_quarantine_dead_letters GROUP BY reason\"
 Tables are the job's filesystem sinks, by their names in job.sql; only committed files are read.";
 

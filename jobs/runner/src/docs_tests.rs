@@ -57,3 +57,23 @@ fn every_exit_code_is_in_its_table() {
     let codes = [0, 1, 2, 3, 4, 5, crate::signals::INTERRUPTED];
     assert_eq!(lacking(&readme(), codes.map(|code| format!("\n| {code} | "))), [""; 0], "README, Exit codes");
 }
+
+#[test]
+fn the_job_in_the_readme_is_sound() {
+    let readme = readme();
+    let sql = readme.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).expect("README shows a job");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("secrets")).unwrap();
+    std::fs::write(folder.path().join("secrets/password"), "not-a-password\n").unwrap();
+    std::fs::write(folder.path().join("job.sql"), sql).unwrap();
+    let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let values = crate::cli::ValueArgs {
+        variables: vec![set("KAFKA_BROKERS", "b1:9094"), set("DATABASE_URL", "postgres://me@10.0.0.3/analytics")],
+        config: vec![set("pipeline.name", "readme")],
+        ..Default::default()
+    };
+    let planned = crate::job::prepare_at(folder.path(), &values).unwrap();
+    connectors::sources(&planned.plan, &planned.connectors).unwrap();
+    connectors::sinks(&planned.plan, &planned.connectors).unwrap();
+    assert!(planned.warnings.is_empty(), "{:?}", planned.warnings);
+}

@@ -75,6 +75,25 @@ mod tests {
     use super::*;
 
     #[test]
+    #[ignore = "ends its process; the next test starts it"]
+    fn panicking_child() {
+        install_panic_hook();
+        let thread = std::thread::Builder::new().name("reader-7".to_owned()).spawn(|| panic!("lost an invariant"));
+        drop(thread.unwrap().join());
+    }
+
+    #[test]
+    fn a_panic_on_any_thread_ends_the_process_with_1() {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["exit::tests::panicking_child", "--exact", "--ignored", "--nocapture"])
+            .output()
+            .unwrap();
+        let err = String::from_utf8_lossy(&child.stderr);
+        assert_eq!(child.status.code(), Some(1), "{err}");
+        assert!(err.contains("error: thread 'reader-7' panicked at") && err.contains("lost an invariant"), "{err}");
+    }
+
+    #[test]
     fn each_kind_has_its_own_code() {
         let kinds =
             [ErrorKind::Bug, ErrorKind::FixConfig, ErrorKind::FixData, ErrorKind::Retry, ErrorKind::Fenced].map(code);

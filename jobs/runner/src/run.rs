@@ -9,7 +9,7 @@ use crate::state_dir::StateDir;
 use crate::{connectors, exit, http, job, logs, panel, process, signals, summary};
 use aqueduct_bucket::store::{StoreOptions, open_store};
 use aqueduct_core::{Error, Result};
-use aqueduct_runtime::{Environment, Job, StatusBoard, StatusSnapshot};
+use aqueduct_runtime::{Environment, Job, JobState, StatusBoard, StatusSnapshot};
 use indicatif::MultiProgress;
 use object_store::{ObjectStore, path::Path};
 use std::io::IsTerminal;
@@ -28,6 +28,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // Input is read on threads of the engine's own; these carry sinks and stores. Every thread keeps an allocator's
+        // pages, so few that live long hold less memory than many that come and go.
+        .worker_threads(2)
+        .max_blocking_threads(16)
         .thread_name("aqueduct-io")
         .build()
         .map_err(|error| Error::bug(format!("cannot start the asynchronous runtime: {error}")))?;
@@ -79,11 +83,25 @@ fn finish(outcome: Result<StatusSnapshot>, board: &StatusBoard, started: Instant
     if result.is_ok() || snapshot.run_records > 0 {
         exit::say(&summary::text(&snapshot, elapsed, process::memory()));
     }
+    if let (Ok(()), Some(open)) = (&result, unaccounted(&snapshot)) {
+        return Err(open);
+    }
     if result.is_ok() {
         tracing::info!(records = snapshot.run_records, epoch = snapshot.checkpoint.epoch, elapsed_ms = elapsed, "done");
         state.remove();
     }
     result
+}
+
+/// A finished job whose ledger does not close has lost or invented rows: that must not look like success.
+fn unaccounted(snapshot: &StatusSnapshot) -> Option<Error> {
+    let open = snapshot.ledger.iter().find(|totals| !totals.closes())?;
+    (snapshot.state == JobState::Finished).then(|| {
+        Error::bug(format!(
+            "the ledger of query '{}' over '{}' does not close: see the table above",
+            open.query, open.source
+        ))
+    })
 }
 
 fn announce(planned: &PlannedJob) {

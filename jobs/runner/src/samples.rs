@@ -57,18 +57,7 @@ pub(crate) fn snapshot() -> StatusSnapshot {
             state_bytes: 2_048,
         }],
         sinks: vec![sink("metrics_pg", "postgres", None), sink("metrics_docs", "firestore", Some("cannot reach it"))],
-        checkpoint: CheckpointStatus {
-            epoch: 7,
-            committed_at_ms: Some(NEW_YEAR_MS + 8_000),
-            last_duration_ms: Some(120),
-            last_pause_us: Some(900),
-            last_uploaded_bytes: 1_024,
-            last_total_bytes: 4_096,
-            run_commits: 4,
-            put_readbacks: 1,
-            restored_epoch: Some(3),
-            restore_ms: Some(250),
-        },
+        checkpoint: checkpoint(),
         ledger: vec![LedgerTotals {
             query: "metrics".to_owned(),
             source: "product_images".to_owned(),
@@ -80,5 +69,20 @@ pub(crate) fn snapshot() -> StatusSnapshot {
         }],
         backpressured: true,
         error: None,
+    }
+}
+
+fn checkpoint() -> CheckpointStatus {
+    CheckpointStatus {
+        epoch: 7,
+        committed_at_ms: Some(NEW_YEAR_MS + 8_000),
+        last_duration_ms: Some(120),
+        last_pause_us: Some(900),
+        last_uploaded_bytes: 1_024,
+        last_total_bytes: 4_096,
+        run_commits: 4,
+        put_readbacks: 1,
+        restored_epoch: Some(3),
+        restore_ms: Some(250),
     }
 }

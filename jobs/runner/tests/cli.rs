@@ -39,6 +39,15 @@ fn a_sound_job_is_checked_and_explained_without_side_effects() {
     assert_eq!(left, ["counts"], "check and explain write nothing");
 }
 
+#[test]
+fn the_jobs_of_the_project_need_no_address() {
+    let jobs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for name in ["image-metrics", "payments"] {
+        let done = aqueduct(&["check", &jobs.join(name).display().to_string()]);
+        assert!(done.code == 0 && done.out.contains("datagen"), "{done:?}");
+    }
+}
+
 /// What a wrong job says, and that it says it with exit code 2 from `check` as from `run`.
 fn refused(job: &Job, extra: &[&str], parts: &[&str]) {
     for verb in ["check", "run"] {

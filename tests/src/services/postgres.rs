@@ -135,13 +135,13 @@ impl Postgres {
 
     /// SIGKILL to the server and all its sessions; data stays. Only after `start`.
     pub fn kill(&self) {
-        self.process().daemon = None;
+        self.process().stop();
     }
 
     /// Starts the server again after [`Postgres::kill`], or kills and starts it, on the same port with the same data.
     pub fn restart(&self) {
         let mut process = self.process();
-        process.daemon = None;
+        process.stop();
         let dir = process.scratch.path().to_owned();
         let mut daemon = Daemon::spawn("postgres", server(&dir, &self.address), &dir.join("postgres.log"));
         let ready = || ask_ready(&dir, self.address.port);
@@ -153,6 +153,30 @@ impl Postgres {
         let process = self.process.as_ref().expect("a shared server must not be killed: use Postgres::start()");
         process.lock().expect("nobody panics with it")
     }
+}
+
+impl Process {
+    /// Sessions are process groups of their own: they get the signal too, and a server does not start while one lives.
+    fn stop(&mut self) {
+        let Some(daemon) = self.daemon.take() else { return };
+        let pid = daemon.pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        drop(daemon);
+        for child in children.split_whitespace().filter_map(|child| child.parse::<i32>().ok()) {
+            // SAFETY: plain system call.
+            unsafe { libc::kill(child, libc::SIGKILL) };
+            let start = std::time::Instant::now();
+            while is_alive(child) && start.elapsed() < Duration::from_secs(10) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+}
+
+/// False for a process that is gone, and for one that only waits to be collected by its parent.
+fn is_alive(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 /// The folder of the newest server binaries.

@@ -223,4 +223,5 @@ async fn an_empty_folder_has_no_rows() {
     let path = folder.path().join("none").to_str().unwrap().to_owned();
     spec.options = Options::new("t", [("path".to_owned(), path), ("format".to_owned(), "json".to_owned())].into());
     assert_eq!(read_sink(&spec).await.unwrap(), []);
+    assert!(!folder.path().join("none").exists(), "a question creates nothing");
 }

@@ -1,4 +1,5 @@
-//! The sink's laws over memory and a local folder, and what conformance cannot see: names, ledger, fence, foreign objects.
+//! The sink's laws over memory and a local folder, and what conformance cannot see: names, ledger, fence, foreign
+//! objects.
 
 #[path = "faulty.rs"]
 mod faulty;

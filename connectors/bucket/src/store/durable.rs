@@ -1,8 +1,8 @@
 //! A local folder whose writes survive a power cut.
 //!
-//! `object_store`'s own local store publishes a file before its bytes are on the disk. This one writes and flushes a hidden
-//! file first, publishes it by hard link (create) or rename (overwrite), and flushes the folders. Everything else is the
-//! inner store's.
+//! `object_store`'s own local store publishes a file before its bytes are on the disk. This one writes and flushes a
+//! hidden file first, publishes it by hard link (create) or rename (overwrite), and flushes the folders. Everything
+//! else is the inner store's.
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;

@@ -4,6 +4,8 @@ use super::*;
 use aqueduct_core::ErrorKind;
 use futures::TryStreamExt;
 use object_store::{ObjectStoreExt, PutMode};
+use std::error::Error as StdError;
+use std::io::ErrorKind as IoKind;
 use std::time::Instant;
 
 fn parsed(url: &str) -> (System, String, String) {
@@ -107,6 +109,8 @@ fn errors_say_what_to_do() {
         (io(IoKind::PermissionDenied), ErrorKind::FixConfig),
         (io(IoKind::StorageFull), ErrorKind::Retry),
         (status("400 Bad Request"), ErrorKind::FixConfig),
+        (status("404 Not Found"), ErrorKind::FixConfig),
+        (status("400 Bad Request: RequestTimeout"), ErrorKind::Retry),
         (status("429 Too Many Requests"), ErrorKind::Retry),
         (status("503 Service Unavailable"), ErrorKind::Retry),
     ] {
@@ -115,6 +119,17 @@ fn errors_say_what_to_do() {
         assert_eq!(made.kind(), kind, "{shown}");
         assert!(made.message().contains("gs://bucket/results/x"), "{made}");
     }
+}
+
+#[test]
+fn a_servers_words_are_shown_without_their_markup() {
+    let text = "Server returned non-2xx status code: 404 Not Found: <?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code>\
+                <Message>The specified bucket does not exist.</Message></Error>";
+    let error = object_store::Error::Generic { store: "GCS", source: text.into() };
+    let made = store_error(error, "listing gs://b/x");
+    let expected = "listing gs://b/x: not found (Server returned non-2xx status code: 404 Not Found: NoSuchBucket: The specified \
+                    bucket does not exist.): check that the bucket exists";
+    assert!(made.message().starts_with(expected), "{made}");
 }
 
 #[tokio::test]

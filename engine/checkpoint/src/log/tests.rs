@@ -313,9 +313,17 @@ async fn a_commit_that_lands_before_the_claim_belongs_to_the_new_owner() {
     assert_eq!(old.commit(empty_body(2)).await.unwrap_err().kind(), ErrorKind::Fenced);
 }
 
-#[tokio::test]
-async fn racing_owners_leave_one_owner_and_one_line_of_epochs() {
-    let store = memory();
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn racing_owners_leave_one_line_of_epochs() {
+    for _ in 0..20 {
+        race(memory()).await;
+    }
+    let dir = tempfile::TempDir::new().unwrap();
+    race(FaultStore::new(Arc::new(LocalFileSystem::new_with_prefix(dir.path()).unwrap()))).await;
+}
+
+/// Eight owners at once, each committing until it is fenced: every epoch is won once, and the last claimant finishes.
+async fn race(store: FaultStore) {
     let mut racers = Vec::new();
     for _ in 0..8 {
         let store = store.clone();
@@ -325,10 +333,13 @@ async fn racing_owners_leave_one_owner_and_one_line_of_epochs() {
             let mut won = Vec::new();
             for _ in 0..20 {
                 epoch += 1;
-                let body = full_body_or_fenced(&log, epoch).await;
-                match body {
-                    Some(body) if log.commit(body.clone()).await.is_ok() => won.push(epoch),
-                    _ => return (won, false),
+                let Some(body) = full_body_or_fenced(&log, epoch).await else { return (won, false) };
+                match log.commit(body).await {
+                    Ok(()) => won.push(epoch),
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+                        return (won, false);
+                    }
                 }
                 tokio::task::yield_now().await;
             }

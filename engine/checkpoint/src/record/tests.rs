@@ -62,7 +62,7 @@ fn every_kind_comes_back_as_it_was() {
 /// Format 1, byte for byte: a later program must go on reading it.
 #[test]
 fn format_one_is_golden() {
-    let golden = include_str!("golden-v1.json");
+    let golden = include_str!("golden-v1.record");
     assert_eq!(String::from_utf8(encode(&commit()).unwrap()).unwrap(), golden);
     assert_eq!(decode::<Record>(golden.as_bytes()).unwrap(), commit());
 }

@@ -1,7 +1,7 @@
 //! Laws of [`crate::Sink`].
 //!
-//! Every connector with a sink implements [`SinkHarness`] over one small table and calls [`all`] from its tests; each law
-//! gets a fresh, empty table. It knows no async runtime and no external system: the caller drives the futures.
+//! Every connector with a sink implements [`SinkHarness`] over one small table and calls [`all`] from its tests; each
+//! law gets a fresh, empty table. It knows no async runtime and no external system: the caller drives the futures.
 //!
 //! ```ignore
 //! conformance::sink::all(async |law| MyHarness::new(&format!("t_{law}")).await).await;
@@ -174,7 +174,7 @@ pub async fn epochs_may_be_skipped<H: SinkHarness>(harness: &H) {
     close(sink.as_mut()).await;
 }
 
-/// After `open` of a generation, no lower one changes anything: neither a zombie that opened before, nor one that comes late.
+/// After `open` of a generation, no lower one changes anything: no zombie that opened before, and none that comes late.
 pub async fn lower_generation_is_fenced<H: SinkHarness>(harness: &H) {
     let mut old = opened(harness, &claim(1), 0).await;
     applied(old.as_mut(), &claim(1), 0, 1, &[("a", 1)]).await;

@@ -2,13 +2,13 @@
 
 use crate::{Environment, Job, Settings};
 use aqueduct_core::{
-    Claimed, Clock, ColumnKind, CommitPermit, Cursor, DeadLetter, Epoch, Error, Generation, JobName, Lineage, Offset, Options,
-    RawRecord, RawRecords, Read, ReadBudget, Result, SealedEpoch, Sink, SinkSpec, Source, SourceBatch, SourceIdentity, SourceReader,
-    SourceSpec, SplitId, SplitLag, SplitStart, TableColumn,
+    Claimed, Clock, ColumnKind, CommitPermit, Cursor, DeadLetter, Epoch, Error, Generation, JobName, Lineage, Offset,
+    Options, RawRecord, RawRecords, Read, ReadBudget, Result, SealedEpoch, Sink, SinkSpec, Source, SourceBatch,
+    SourceIdentity, SourceReader, SourceSpec, SplitId, SplitLag, SplitStart, TableColumn,
 };
 use aqueduct_plan::{
-    Aggregate, AggregateFunction, EventTimeSpec, Insert, JobPlan, Query, QueryInput, SinkTable, SourceTable, Stage, SystemTable,
-    WindowAggregate, WindowKind,
+    Aggregate, AggregateFunction, EventTimeSpec, Insert, JobPlan, Query, QueryInput, SinkTable, SourceTable, Stage,
+    SystemTable, WindowAggregate, WindowKind,
 };
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
@@ -46,7 +46,13 @@ fn time() -> DataType {
 }
 
 fn column(name: &str, data_type: DataType) -> TableColumn {
-    TableColumn { name: name.to_owned(), sql_type: data_type.to_string(), data_type, nullable: true, kind: ColumnKind::Physical }
+    TableColumn {
+        name: name.to_owned(),
+        sql_type: data_type.to_string(),
+        data_type,
+        nullable: true,
+        kind: ColumnKind::Physical,
+    }
 }
 
 /// Rows per partition, read `batch` at a time; every read waits for `gate` to let it through.
@@ -76,7 +82,10 @@ impl RawRecords for NoRaw {
 
 impl Source for Rows {
     fn discover(&mut self) -> Result<(Vec<SplitId>, SourceIdentity)> {
-        Ok(((0..self.splits.len() as i32).map(|partition| SplitId::new("rows", partition)).collect(), SourceIdentity::default()))
+        Ok((
+            (0..self.splits.len() as i32).map(|partition| SplitId::new("rows", partition)).collect(),
+            SourceIdentity::default(),
+        ))
     }
 
     fn start_of(&mut self, _: &SplitId, _: bool) -> Result<Offset> {
@@ -123,11 +132,10 @@ impl SourceReader for RowsReader {
         }
         let rows = self.rows.batch.min(all.len() - *from);
         let gate = &self.rows.gate;
-        let passed = gate.fetch_update(
-            std::sync::atomic::Ordering::SeqCst,
-            std::sync::atomic::Ordering::SeqCst,
-            |left| left.checked_sub(rows as u64),
-        );
+        let passed =
+            gate.fetch_update(std::sync::atomic::Ordering::SeqCst, std::sync::atomic::Ordering::SeqCst, |left| {
+                left.checked_sub(rows as u64)
+            });
         if passed.is_err() {
             std::thread::sleep(Duration::from_millis(1));
             return Ok(Read::Empty);
@@ -246,7 +254,13 @@ fn sink_table(name: &str, schema: &Schema) -> SinkTable {
     let options = Options::new(name, BTreeMap::new());
     SinkTable {
         connector: "memory".to_owned(),
-        spec: SinkSpec { table: name.to_owned(), options, columns, primary_key: Vec::new(), partitioned_by: Vec::new() },
+        spec: SinkSpec {
+            table: name.to_owned(),
+            options,
+            columns,
+            primary_key: Vec::new(),
+            partitioned_by: Vec::new(),
+        },
     }
 }
 
@@ -265,9 +279,19 @@ pub(super) fn plan(changed: bool) -> JobPlan {
         columns,
         job: "test".to_owned(),
     };
-    let event_time =
-        EventTimeSpec { column: 0, watermark, watermark_text: "t - 50 ms".to_owned(), idle_timeout: None, late_by_operator: false };
-    let source = SourceTable { connector: "memory".to_owned(), spec, computed: pass(schema.clone()), event_time: Some(event_time) };
+    let event_time = EventTimeSpec {
+        column: 0,
+        watermark,
+        watermark_text: "t - 50 ms".to_owned(),
+        idle_timeout: None,
+        late_by_operator: false,
+    };
+    let source = SourceTable {
+        connector: "memory".to_owned(),
+        spec,
+        computed: pass(schema.clone()),
+        event_time: Some(event_time),
+    };
     let count = Aggregate {
         function: AggregateFunction::Count,
         argument: None,
@@ -276,7 +300,8 @@ pub(super) fn plan(changed: bool) -> JobPlan {
         output_type: DataType::Int64,
         text: "COUNT(*)".to_owned(),
     };
-    let mut fields: Vec<Field> = ["window_start", "window_end", "window_time"].map(|name| Field::new(name, time(), false)).into();
+    let mut fields: Vec<Field> =
+        ["window_start", "window_end", "window_time"].map(|name| Field::new(name, time(), false)).into();
     fields.push(Field::new("k", DataType::Utf8, true));
     fields.push(Field::new("n", DataType::Int64, false));
     let result = Arc::new(Schema::new(fields));
@@ -304,7 +329,8 @@ pub(super) fn plan(changed: bool) -> JobPlan {
         pick(&late.schema(), &["partition", "offset"]),
         pick(&dead.schema(), &["partition", "offset", "reason"]),
     ];
-    let sinks = ["counts", "late", "dead"].iter().zip(&stages).map(|(name, stage)| sink_table(name, &stage.schema)).collect();
+    let sinks =
+        ["counts", "late", "dead"].iter().zip(&stages).map(|(name, stage)| sink_table(name, &stage.schema)).collect();
     JobPlan {
         settings: BTreeMap::new(),
         sources: vec![source],
@@ -314,7 +340,11 @@ pub(super) fn plan(changed: bool) -> JobPlan {
             query("dead", QueryInput::System(dead), None, dead.schema()),
         ],
         sinks,
-        inserts: stages.into_iter().enumerate().map(|(index, stage)| Insert { sink: index, query: index, stage }).collect(),
+        inserts: stages
+            .into_iter()
+            .enumerate()
+            .map(|(index, stage)| Insert { sink: index, query: index, stage })
+            .collect(),
     }
 }
 

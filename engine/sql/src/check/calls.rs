@@ -183,10 +183,8 @@ impl Visit<'_, '_> {
                 | F::Minute
                 | F::Second,
             ) => Ok(()),
-            _ => {
-                Err(Problem::new(self.check.at(expr.span(), &["FLOOR"]), "this form of FLOOR is not supported")
-                    .help("FLOOR(number), or FLOOR(time TO unit) with YEAR, MONTH, WEEK, DAY, HOUR, MINUTE or SECOND"))
-            }
+            _ => Err(Problem::new(self.check.at(expr.span(), &["FLOOR"]), "this form of FLOOR is not supported")
+                .help("FLOOR(number), or FLOOR(time TO unit) with YEAR, MONTH, WEEK, DAY, HOUR, MINUTE or SECOND")),
         }
     }
 

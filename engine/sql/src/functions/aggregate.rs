@@ -1,6 +1,7 @@
 //! COUNT, SUM, MIN, MAX and AVG with Flink's types. Only names and types: the runtime accumulates.
 //!
-//! `SUM` of any integer is BIGINT (Flink keeps INT, which overflows sooner). `AVG` of an integer is that integer type. `SUM`
+//! `SUM` of any integer is BIGINT (Flink keeps INT, which overflows sooner). `AVG` of an integer is that integer
+//! type. `SUM`
 //! of DECIMAL(p, s) is DECIMAL(38, s) and `AVG` of it DECIMAL(38, max(s, 6)), as in Flink. FLOAT is summed as DOUBLE.
 
 use aqueduct_plan::AggregateFunction;

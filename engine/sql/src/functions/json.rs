@@ -1,6 +1,7 @@
 //! JSON_OBJECT: rows of values as JSON text. Timestamps are RFC 3339, as everywhere in the engine.
 //!
-//! `rewrite` calls it as `aqueduct_json_object(flags, k1, v1, k2, v2, ...)`: the first flag is `n` (NULL ON NULL) or `a` (ABSENT ON NULL),
+//! `rewrite` calls it as `aqueduct_json_object(flags, k1, v1, k2, v2, ...)`: the first flag is `n` (NULL ON NULL) or
+//! `a` (ABSENT ON NULL),
 //! then one per value: `v` for a value, `j` for a text that is JSON already (a JSON_OBJECT inside).
 
 use aqueduct_core::json::value_to_json;
@@ -33,7 +34,7 @@ impl ScalarUDFImpl for JsonObject {
     }
 
     fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
-        if arguments.len() % 2 == 0 {
+        if arguments.len().is_multiple_of(2) {
             return plan_err!("JSON_OBJECT takes pairs: JSON_OBJECT(KEY 'k' VALUE v, ...)");
         }
         let kept = |(index, argument): (usize, &DataType)| {

@@ -1,4 +1,5 @@
-//! CONCAT, REGEXP_EXTRACT, SPLIT_INDEX: text functions whose meaning in Flink differs from DataFusion's, or that it lacks.
+//! CONCAT, REGEXP_EXTRACT, SPLIT_INDEX: text functions whose meaning in Flink differs from DataFusion's, or that it
+//! lacks.
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;

@@ -133,9 +133,19 @@ fn names_keep_their_case_and_may_be_quoted() {
 #[test]
 fn only_referenced_columns_are_read() {
     let plan = planned("INSERT INTO texts SELECT person.name FROM t WHERE flag;");
-    let names = |columns: &[aqueduct_core::TableColumn]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+    let names =
+        |columns: &[aqueduct_core::TableColumn]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&plan.sources[0].spec.columns), ["flag", "ts", "person"]);
     assert_eq!(plan.sources[0].spec.declared.len(), 11);
     let plan = planned("INSERT INTO numbers SELECT 1 FROM t;");
     assert_eq!(names(&plan.sources[0].spec.columns), ["ts"]);
+}
+
+#[test]
+fn a_value_may_go_into_several_columns() {
+    let plan = planned(
+        "INSERT INTO counts SELECT ts, label, id FROM t; CREATE TABLE two (a BIGINT, b BIGINT, c BIGINT) WITH ('connector' = 'print'); INSERT INTO two SELECT id, t.id, id AS id FROM t; INSERT INTO two SELECT *, id FROM (SELECT id, id + 1 AS more FROM t); INSERT INTO two SELECT 1, 1, 1 FROM t;",
+    );
+    assert_eq!(plan.inserts[1].stage.text, ["a = id", "b = id", "c = id"]);
+    assert_eq!(plan.inserts[2].stage.text, ["a = id", "b = id + 1", "c = id"]);
 }

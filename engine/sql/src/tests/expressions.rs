@@ -3,8 +3,8 @@
 use crate::testing::planned;
 use aqueduct_plan::{JobPlan, Stage};
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray, MapBuilder, RecordBatch,
-    RecordBatchOptions, StringArray, StringBuilder, StructArray, TimestampMillisecondArray,
+    Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray, MapBuilder,
+    RecordBatch, RecordBatchOptions, StringArray, StringBuilder, StructArray, TimestampMillisecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};

@@ -31,7 +31,9 @@ CREATE TABLE numbers (v BIGINT) WITH ('connector' = 'print');\n";
 
 #[test]
 fn computed_and_metadata_columns() {
-    let plan = planned_alone(&format!("{META}INSERT INTO texts SELECT upper_twice FROM m; INSERT INTO numbers SELECT `offset` + part FROM m;"));
+    let plan = planned_alone(&format!(
+        "{META}INSERT INTO texts SELECT upper_twice FROM m; INSERT INTO numbers SELECT `offset` + part FROM m;"
+    ));
     assert_eq!(
         explain(&plan).split("\n\n").next().unwrap(),
         "source m (kafka)
@@ -55,7 +57,10 @@ fn computed_and_metadata_columns() {
     for (expr, field) in project.iter().zip(source.computed.schema.fields()) {
         assert_eq!(expr.data_type(&input).unwrap(), *field.data_type(), "{}", field.name());
     }
-    assert_eq!(event_time.watermark.data_type(&source.computed.schema).unwrap(), DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())));
+    assert_eq!(
+        event_time.watermark.data_type(&source.computed.schema).unwrap(),
+        DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+    );
 }
 
 #[test]
@@ -67,7 +72,10 @@ fn keys_and_partitions_are_indexes() {
     );
     let spec = &plan.sinks[0].spec;
     assert_eq!((spec.primary_key.as_slice(), spec.partitioned_by.as_slice()), ([2, 0].as_slice(), [1].as_slice()));
-    assert_eq!(spec.columns.iter().map(|column| (column.name.as_str(), column.nullable)).collect::<Vec<_>>(), [("a", true), ("b", false), ("c", true)]);
+    assert_eq!(
+        spec.columns.iter().map(|column| (column.name.as_str(), column.nullable)).collect::<Vec<_>>(),
+        [("a", true), ("b", false), ("c", true)]
+    );
     assert_eq!(plan.sinks[1].spec.primary_key, [0]);
 }
 
@@ -81,9 +89,30 @@ fn every_type_has_an_arrow_type_and_a_name() {
     assert_eq!(
         names,
         [
-            "STRING", "VARCHAR(20)", "CHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL(38, 18)",
-            "DECIMAL(10, 0)", "DECIMAL(5, 0)", "DATE", "TIME", "TIMESTAMP(6)", "TIMESTAMP(0)", "TIMESTAMP(9)", "TIMESTAMP_LTZ(3)",
-            "TIMESTAMP_LTZ(3)", "BYTES", "VARBINARY(9)", "ARRAY<ROW<a INT NOT NULL, `b c` MAP<STRING, ARRAY<INT>>>>", "ROW<a INT, b STRING>",
+            "STRING",
+            "VARCHAR(20)",
+            "CHAR",
+            "BOOLEAN",
+            "TINYINT",
+            "SMALLINT",
+            "INT",
+            "BIGINT",
+            "FLOAT",
+            "DOUBLE",
+            "DECIMAL(38, 18)",
+            "DECIMAL(10, 0)",
+            "DECIMAL(5, 0)",
+            "DATE",
+            "TIME",
+            "TIMESTAMP(6)",
+            "TIMESTAMP(0)",
+            "TIMESTAMP(9)",
+            "TIMESTAMP_LTZ(3)",
+            "TIMESTAMP_LTZ(3)",
+            "BYTES",
+            "VARBINARY(9)",
+            "ARRAY<ROW<a INT NOT NULL, `b c` MAP<STRING, ARRAY<INT>>>>",
+            "ROW<a INT, b STRING>",
         ]
     );
     let column = |index: usize| &plan.sinks[0].spec.columns[index];
@@ -112,19 +141,57 @@ fn idle_timeouts_come_from_the_table_or_the_job() {
 
 fn check(table: &str, at: &str, message: &str, help: &str) {
     let text = refused(table);
-    assert!(text.starts_with(&format!("job.sql:{at}: ")) && text.contains(message) && text.contains(help), "{at} {message} {help}\n{text}");
+    assert!(
+        text.starts_with(&format!("job.sql:{at}: ")) && text.contains(message) && text.contains(help),
+        "{at} {message} {help}\n{text}"
+    );
 }
 
 #[test]
 fn options_are_checked() {
     check("CREATE TABLE x (a INT);", "2:14", "no connector", "kafka, datagen, postgres");
-    check("CREATE TABLE x (a INT) WITH ('connector' = 'kafak');", "2:44", "no connector 'kafak'", "did you mean 'kafka'?");
-    check("CREATE TABLE x (a INT) WITH ('connector' = 'kafka', 'topik' = 'a');", "2:53", "no option 'topik'", "did you mean 'topic'?");
-    check("CREATE TABLE x (a INT) WITH ('connector' = 'kafka', 'propertis.ssl' = 'a');", "2:53", "no option 'propertis.ssl'", "properties.");
-    check("CREATE TABLE x (a INT) WITH ('connector' = 'kafka', 'topic' = 'a', 'topic' = 'b');", "2:68", "given twice", "keep one");
-    check("CREATE TABLE x (a INT) WITH ('connector' = 'kafka', 'format' = 'avro');", "2:64", "the format 'avro' is not supported yet", "json");
-    check("CREATE TABLE x (a INT) WITH ('connector' = 'kafka', 'scan.watermark.idle-timeout' = 'soon');", "2:85", "not a duration", "'30 s'");
-    check("CREATE TABLE x (a INT) WITH ('connector' = 'kafka', 'scan.watermark.late-scope' = 'x');", "2:83", "does not exist", "'split'");
+    check(
+        "CREATE TABLE x (a INT) WITH ('connector' = 'kafak');",
+        "2:44",
+        "no connector 'kafak'",
+        "did you mean 'kafka'?",
+    );
+    check(
+        "CREATE TABLE x (a INT) WITH ('connector' = 'kafka', 'topik' = 'a');",
+        "2:53",
+        "no option 'topik'",
+        "did you mean 'topic'?",
+    );
+    check(
+        "CREATE TABLE x (a INT) WITH ('connector' = 'kafka', 'propertis.ssl' = 'a');",
+        "2:53",
+        "no option 'propertis.ssl'",
+        "properties.",
+    );
+    check(
+        "CREATE TABLE x (a INT) WITH ('connector' = 'kafka', 'topic' = 'a', 'topic' = 'b');",
+        "2:68",
+        "given twice",
+        "keep one",
+    );
+    check(
+        "CREATE TABLE x (a INT) WITH ('connector' = 'kafka', 'format' = 'avro');",
+        "2:64",
+        "the format 'avro' is not supported yet",
+        "json",
+    );
+    check(
+        "CREATE TABLE x (a INT) WITH ('connector' = 'kafka', 'scan.watermark.idle-timeout' = 'soon');",
+        "2:85",
+        "not a duration",
+        "'30 s'",
+    );
+    check(
+        "CREATE TABLE x (a INT) WITH ('connector' = 'kafka', 'scan.watermark.late-scope' = 'x');",
+        "2:83",
+        "does not exist",
+        "'split'",
+    );
     check("CREATE TABLE x (a INT) WITH ('connector' = kafka);", "2:44", "single quotes", "");
 }
 
@@ -173,12 +240,21 @@ fn options_can_be_replaced_as_a_whole() {
     let text = "CREATE TABLE s (a BIGINT) WITH ('connector' = 'kafka', 'topic' = '${TOPIC}');
                 CREATE TABLE o (a BIGINT) WITH ('connector' = 'print'); INSERT INTO o SELECT a FROM s;";
     let replace = |options: &[(&str, &str)]| Overrides {
-        replace: BTreeMap::from([("s".to_string(), options.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect())]),
+        replace: BTreeMap::from([(
+            "s".to_string(),
+            options.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect(),
+        )]),
         ..Overrides::default()
     };
-    let plan = plan_with(text, &Given::default(), replace(&[("connector", "datagen"), ("number-of-rows", "5")])).unwrap();
-    assert_eq!((plan.sources[0].connector.as_str(), plan.sources[0].spec.options.get("number-of-rows")), ("datagen", Some("5")));
-    let error = plan_with(text, &Given::default(), replace(&[("connector", "datagen"), ("number-of-row", "5")])).unwrap_err().to_string();
+    let plan =
+        plan_with(text, &Given::default(), replace(&[("connector", "datagen"), ("number-of-rows", "5")])).unwrap();
+    assert_eq!(
+        (plan.sources[0].connector.as_str(), plan.sources[0].spec.options.get("number-of-rows")),
+        ("datagen", Some("5"))
+    );
+    let error = plan_with(text, &Given::default(), replace(&[("connector", "datagen"), ("number-of-row", "5")]))
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("job.sql:1:14: table 's' (its options are replaced by job.toml)"), "{error}");
     assert!(error.contains("number-of-rows"), "{error}");
 }

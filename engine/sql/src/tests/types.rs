@@ -17,7 +17,9 @@ fn fits(column: &str, expr: &str) -> String {
 }
 
 fn refuses(column: &str, expr: &str) -> String {
-    refused(&format!("CREATE TABLE target (v {column}) WITH ('connector' = 'print');\nINSERT INTO target SELECT {expr} FROM t;"))
+    refused(&format!(
+        "CREATE TABLE target (v {column}) WITH ('connector' = 'print');\nINSERT INTO target SELECT {expr} FROM t;"
+    ))
 }
 
 #[test]
@@ -86,6 +88,8 @@ fn narrower_and_other_types_need_a_cast() {
 fn counts_of_columns_must_agree() {
     let text = refused("INSERT INTO counts SELECT ts, label FROM t;");
     assert_eq!(text, "job.sql:2:13: 'counts' takes 3 values here, the query has 2\n  help: the columns are w, k, n");
-    let text = refused("CREATE TABLE target (a BIGINT NOT NULL, b BIGINT) WITH ('connector' = 'print');\nINSERT INTO target (b) SELECT id FROM t;");
+    let text = refused(
+        "CREATE TABLE target (a BIGINT NOT NULL, b BIGINT) WITH ('connector' = 'print');\nINSERT INTO target (b) SELECT id FROM t;",
+    );
     assert!(text.starts_with("job.sql:3:13: the column 'a' of 'target' is NOT NULL and gets no value"), "{text}");
 }

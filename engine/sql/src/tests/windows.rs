@@ -8,7 +8,9 @@ use arrow::datatypes::DataType;
 const MINUTE: i64 = 60_000;
 
 fn counts(window: &str) -> JobPlan {
-    planned(&format!("INSERT INTO counts SELECT window_start, label, COUNT(*) FROM {window} GROUP BY window_start, window_end, label;"))
+    planned(&format!(
+        "INSERT INTO counts SELECT window_start, label, COUNT(*) FROM {window} GROUP BY window_start, window_end, label;"
+    ))
 }
 
 fn kind(window: &str) -> WindowKind {
@@ -38,7 +40,9 @@ fn every_spelling_of_a_window() {
         WindowKind::Hop { slide: MINUTE, size: 5 * MINUTE, offset: 0 }
     );
     assert_eq!(
-        kind("TABLE(HOP(DATA => TABLE t, TIMECOL => DESCRIPTOR(ts), SIZE => INTERVAL '5' MINUTE, SLIDE => INTERVAL '1' MINUTE, OFFSET => -INTERVAL '10' SECOND))"),
+        kind(
+            "TABLE(HOP(DATA => TABLE t, TIMECOL => DESCRIPTOR(ts), SIZE => INTERVAL '5' MINUTE, SLIDE => INTERVAL '1' MINUTE, OFFSET => -INTERVAL '10' SECOND))"
+        ),
         WindowKind::Hop { slide: MINUTE, size: 5 * MINUTE, offset: -offset }
     );
     assert_eq!(
@@ -55,7 +59,8 @@ fn aggregates_have_the_types_of_flink() {
          FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end;",
     );
     let window = plan.queries[0].window.as_ref().expect("a window");
-    let found: Vec<_> = window.aggregates.iter().map(|a| (a.function, a.input_type.clone(), a.output_type.clone())).collect();
+    let found: Vec<_> =
+        window.aggregates.iter().map(|a| (a.function, a.input_type.clone(), a.output_type.clone())).collect();
     use AggregateFunction::{Avg, Count, Max, Min, Sum};
     use DataType::{Decimal128, Float64, Int64, Utf8};
     let time = DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, Some("UTC".into()));
@@ -144,7 +149,10 @@ fn a_view_of_several_inserts_is_one_query() {
          INSERT INTO counts SELECT window_start, label, COUNT(*) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '2' MINUTE)) GROUP BY window_start, window_end, label;",
     );
     assert_eq!(plan.queries.iter().map(|query| query.name.as_str()).collect::<Vec<_>>(), ["v", "counts"]);
-    assert_eq!(plan.inserts.iter().map(|insert| (insert.sink, insert.query)).collect::<Vec<_>>(), [(0, 0), (0, 0), (0, 0), (0, 1)]);
+    assert_eq!(
+        plan.inserts.iter().map(|insert| (insert.sink, insert.query)).collect::<Vec<_>>(),
+        [(0, 0), (0, 0), (0, 0), (0, 1)]
+    );
     assert_eq!((plan.sources.len(), plan.sinks.len()), (1, 1));
 }
 
@@ -154,9 +162,19 @@ fn the_identity_survives_renaming_and_new_columns_but_not_a_new_meaning() {
     let one = "SELECT window_start AS a, label AS b, COUNT(*) AS c FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, label";
     let first = id(&format!("INSERT INTO counts {one};"));
     let view = id(&format!("CREATE VIEW other AS {one}; INSERT INTO texts SELECT b FROM other WHERE c > 1;"));
-    let named = id(&format!("INSERT INTO counts {};", one.replace("DESCRIPTOR(ts)", "TIMECOL => DESCRIPTOR(ts)").replace("TABLE t", "DATA => TABLE t").replace("INTERVAL '1'", "SIZE => INTERVAL '1'")));
+    let named = id(&format!(
+        "INSERT INTO counts {};",
+        one.replace("DESCRIPTOR(ts)", "TIMECOL => DESCRIPTOR(ts)")
+            .replace("TABLE t", "DATA => TABLE t")
+            .replace("INTERVAL '1'", "SIZE => INTERVAL '1'")
+    ));
     assert_eq!((&first, &first), (&view, &named));
-    for changed in [one.replace("'1' MINUTE", "'2' MINUTE"), one.replace("COUNT(*)", "COUNT(label)"), one.replace(", label", ", UPPER(label)").replace("label AS b", "UPPER(label) AS b"), one.replace(" GROUP", " WHERE id > 1 GROUP")] {
+    for changed in [
+        one.replace("'1' MINUTE", "'2' MINUTE"),
+        one.replace("COUNT(*)", "COUNT(label)"),
+        one.replace(", label", ", UPPER(label)").replace("label AS b", "UPPER(label) AS b"),
+        one.replace(" GROUP", " WHERE id > 1 GROUP"),
+    ] {
         assert_ne!(first, id(&format!("INSERT INTO counts {changed};")), "{changed}");
     }
 }
@@ -192,4 +210,29 @@ fn windows_over_views_keep_the_time_column() {
     assert_eq!(source.computed.schema.field(window.time_column).name(), "ts");
     assert_eq!(query.stages[0].text, ["filter flag"]);
     assert_eq!(window.key_text, ["UPPER(label)"]);
+}
+
+#[test]
+fn a_window_may_be_grouped_further_up() {
+    for statements in [
+        "INSERT INTO counts SELECT window_start, k, COUNT(*) FROM (SELECT *, UPPER(label) AS k FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) WHERE flag) GROUP BY window_start, window_end, k;",
+        "CREATE VIEW w AS SELECT window_start AS a, window_end AS b, UPPER(label) AS k FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) WHERE flag; INSERT INTO counts SELECT a, k, COUNT(*) FROM w GROUP BY a, b, k;",
+    ] {
+        let plan = planned(statements);
+        let query = &plan.queries[0];
+        assert_eq!(query.window.as_ref().expect("a window").key_text, ["UPPER(label)"]);
+        assert_eq!(query.stages[0].text, ["filter flag"]);
+        assert_eq!(plan.inserts[0].stage.text[0], "w = window_start");
+    }
+}
+
+#[test]
+fn aggregates_see_case_and_nested_fields() {
+    let plan = planned(
+        "INSERT INTO counts SELECT window_end, w.person.home.city, SUM(CASE WHEN flag THEN 1 ELSE 0 END) FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE, INTERVAL '2' MINUTE)) AS w GROUP BY window_start, window_end, w.person.home.city HAVING COUNT(*) > 1 AND MAX(id) IS NOT NULL;",
+    );
+    let window = plan.queries[0].window.as_ref().expect("a window");
+    assert_eq!(window.key_text, ["person.home.city"]);
+    let texts: Vec<&str> = window.aggregates.iter().map(|aggregate| aggregate.text.as_str()).collect();
+    assert_eq!(texts, ["SUM(CASE WHEN flag THEN 1 ELSE 0 END)", "COUNT(*)", "MAX(id)"]);
 }

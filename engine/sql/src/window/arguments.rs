@@ -101,11 +101,11 @@ fn assign(upper: &str, at: Location, parameters: &[&str], args: Vec<FunctionArg>
             }
             FunctionArg::Named { name, arg, .. } => {
                 named = true;
-                (parameter(upper, &name.value, parameters, place)?, arg)
+                (parameter(upper, &name.value, parameters, name.span.start)?, arg)
             }
             FunctionArg::ExprNamed { name, arg, .. } => {
                 named = true;
-                (parameter(upper, &name.to_string(), parameters, place)?, arg)
+                (parameter(upper, &name.to_string(), parameters, name.span().start)?, arg)
             }
         };
         let FunctionArgExpr::Expr(value) = value else {

@@ -122,10 +122,22 @@ impl Kafka {
 
     /// Writes records to a partition, in order, each once; returns when all of them are acknowledged.
     pub fn produce(&self, topic: &str, partition: i32, records: impl IntoIterator<Item = Record>) {
+        self.produce_in_batches(topic, partition, 10_000, records);
+    }
+
+    /// The same with at most so many records in a batch: a consumer is handed whole batches, so small ones and a small
+    /// fetch size make it slow.
+    pub fn produce_in_batches(
+        &self,
+        topic: &str,
+        partition: i32,
+        batch: u32,
+        records: impl IntoIterator<Item = Record>,
+    ) {
         let failed = Arc::new(Mutex::new(None));
         let mut config = self.client(Listener::Plain);
         config.set("enable.idempotence", "true").set("linger.ms", "5").set("batch.size", "262144");
-        config.set("queue.buffering.max.messages", "100000");
+        config.set("queue.buffering.max.messages", "100000").set("batch.num.messages", batch.to_string());
         let producer: ThreadedProducer<Deliveries> =
             config.create_with_context(Deliveries { failed: failed.clone() }).expect("the settings are ours");
         for record in records {

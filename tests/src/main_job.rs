@@ -1,0 +1,232 @@
+//! The main job on real services: a topic of generated records, the binary as a process of its own, the four sinks.
+//!
+//! Here it is set up and started; [`verify`](MainJob::verify) compares every sink with the [`Oracle`], row by row.
+
+mod sinks;
+
+use crate::oracle::Oracle;
+use crate::services::daemon::{Daemon, Scratch};
+use crate::services::{Firestore, Gcs, Kafka, Listener, Postgres, Record, S3, unique};
+use aqueduct_generate::records::RecordMaker;
+use aqueduct_generate::{DatagenConfig, Template};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Partitions of the topic; the last one stays empty.
+pub const PARTITIONS: i32 = 4;
+
+/// How many records the tests use: `AQUEDUCT_RECORDS`, or 200,000.
+pub fn record_count() -> i64 {
+    let given = std::env::var("AQUEDUCT_RECORDS").ok();
+    given.map_or(200_000, |text| text.replace('_', "").parse().expect("AQUEDUCT_RECORDS is a number"))
+}
+
+/// The folder of the workspace.
+pub fn workspace() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("the tests are a room of the workspace").to_owned()
+}
+
+/// The binary, which `cargo build --workspace` puts beside the tests' folder.
+pub fn binary() -> PathBuf {
+    let us = std::env::current_exe().expect("a process knows its program");
+    let folders = us.ancestors().skip(1).take(2);
+    let found = folders.map(|folder| folder.join("aqueduct")).find(|program| program.exists());
+    found
+        .unwrap_or_else(|| panic!("no aqueduct beside {}: cargo build --release --workspace comes first", us.display()))
+}
+
+/// The records of the tests: 5 s of disorder, 1 % late, 0.1 % malformed, numbers as text, missing fields, times in many shapes.
+pub fn generator(records: i64, seed: u64) -> DatagenConfig {
+    DatagenConfig {
+        seed,
+        number_of_rows: Some(records),
+        rows_per_second: None,
+        partitions: PARTITIONS,
+        idle_partitions: 1,
+        start_us: 1_767_225_600_000_000,
+        time_step_us: 20_000,
+        disorder_us: 5_000_000,
+        late_fraction: 0.01,
+        late_by_us: 65_000_000,
+        malformed_fraction: 0.001,
+        missing_fraction: 0.01,
+        text_number_fraction: 0.05,
+        key_cardinality: 10,
+        mixed_times: true,
+        template: Template::ProductImages,
+    }
+}
+
+/// How a run of the job is started.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// Reading threads.
+    pub parallelism: u32,
+    /// `file://`, a path, `gs://` or `s3://`; `None` is a folder of the test's own.
+    pub checkpoints: Option<String>,
+    /// Milliseconds between checkpoints.
+    pub interval_ms: u32,
+    /// More arguments.
+    pub more: Vec<String>,
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Start { parallelism: 2, checkpoints: None, interval_ms: 500, more: Vec::new() }
+    }
+}
+
+/// The main job, its topic and its sinks, under names that no other test uses.
+#[derive(Debug)]
+pub struct MainJob {
+    /// `pipeline.name`, the input topic, the collection; everything else is named after it.
+    pub name: String,
+    /// What is expected.
+    pub oracle: Oracle,
+    dead_values: BTreeMap<(i32, i64), Vec<u8>>,
+    database: String,
+    folder: Scratch,
+    starts: std::sync::atomic::AtomicU32,
+}
+
+impl MainJob {
+    /// Makes topics, tables and the job's folder, and fills the topic.
+    pub async fn prepare(name: &str, records: i64, seed: u64) -> MainJob {
+        MainJob::prepare_in_batches(name, records, seed, 10_000, "").await
+    }
+
+    /// The same, read slowly: some thousand records per second and partition, so that there is time to disturb it.
+    pub async fn prepare_slow(name: &str, records: i64, seed: u64) -> MainJob {
+        let slow =
+            "'properties.fetch.message.max.bytes' = '4096',\n    'properties.queued.min.messages' = '100',\n    ";
+        MainJob::prepare_in_batches(name, records, seed, 20, slow).await
+    }
+
+    async fn prepare_in_batches(name: &str, records: i64, seed: u64, batch: u32, options: &str) -> MainJob {
+        let name = unique(name);
+        let (database, folder) = (Postgres::shared().create_database("main_job").await, Scratch::new("main-job"));
+        create_table(&database).await;
+        write_job(folder.path(), options);
+        let kafka = Kafka::shared();
+        kafka.create_topic(&name, PARTITIONS);
+        kafka.create_topic(&format!("{name}-results"), 2);
+        let mut job = MainJob {
+            name,
+            oracle: Oracle::new(1),
+            dead_values: BTreeMap::new(),
+            database,
+            folder,
+            starts: std::sync::atomic::AtomicU32::new(0),
+        };
+        job.fill(&generator(records, seed), batch);
+        job
+    }
+
+    fn fill(&mut self, config: &DatagenConfig, batch: u32) {
+        let maker = RecordMaker::new(config);
+        let name = self.name.clone();
+        for partition in 0..PARTITIONS {
+            let count = config.rows_of(partition).expect("a number of rows is given");
+            let records = (0..count).map(|offset| {
+                let mut value = Vec::new();
+                let timestamp_ms = maker.write(partition, offset, &mut value);
+                let dead = self.oracle.ledger.dead;
+                self.oracle.record(partition, offset, Some(&value));
+                if self.oracle.ledger.dead > dead {
+                    self.dead_values.insert((partition, offset), value.clone());
+                }
+                Record { key: None, value: Some(value), timestamp_ms: Some(timestamp_ms) }
+            });
+            Kafka::shared().produce_in_batches(&name, partition, batch, records);
+        }
+    }
+
+    /// Starts the binary. Its log is [`Daemon::log`].
+    pub fn start(&self, start: &Start) -> Daemon {
+        let mut command = Command::new(binary());
+        command.arg("run").arg(self.folder.path().join("job"));
+        for (name, value) in self.variables() {
+            command.arg("--set").arg(format!("{name}={value}"));
+        }
+        command.args(["-D", &format!("pipeline.name={}", self.name), "-D", "aqueduct.exits.max-rows=1000000"]);
+        command.args(["-D", &format!("execution.checkpointing.interval={} ms", start.interval_ms)]);
+        command.args(["-D", "execution.checkpointing.min-pause=50 ms"]);
+        command.args(["--parallelism", &start.parallelism.to_string(), "--log-format", "text"]);
+        command.arg("--checkpoint-dir").arg(self.checkpoints(start)).args(&start.more);
+        command.current_dir(self.folder.path()).env("TMPDIR", self.folder.path());
+        command.envs(Gcs::shared().env()).envs(S3::try_shared().map(S3::env).unwrap_or_default());
+        let number = self.starts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Daemon::spawn("aqueduct", command, &self.folder.path().join(format!("run-{number}.log")))
+    }
+
+    /// Runs it to the end of its input and checks the exit code.
+    pub fn run_to_end(&self, start: &Start) {
+        let mut run = self.start(start);
+        let status = run.wait(std::time::Duration::from_secs(600));
+        assert_eq!(status.and_then(|status| status.code()), Some(0), "the job fails:\n{}", run.log_tail());
+    }
+
+    /// A folder of the test's own.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn checkpoints(&self, start: &Start) -> String {
+        let own = || self.folder.path().join("checkpoints").display().to_string();
+        start.checkpoints.clone().unwrap_or_else(own)
+    }
+
+    /// What the job's addresses are.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let (kafka, postgres, gcs) = (Kafka::shared(), Postgres::shared(), Gcs::shared());
+        let path = |path: &Path| path.display().to_string();
+        let mut variables = vec![
+            ("KAFKA_BROKERS", kafka.bootstrap(Listener::Ssl)),
+            ("KAFKA_SECURITY_PROTOCOL", "SSL".into()),
+            ("KAFKA_CA", path(&kafka.tls().ca)),
+            ("KAFKA_CERT", path(&kafka.tls().cert)),
+            ("KAFKA_KEY", path(&kafka.tls().key)),
+            ("KAFKA_TOPIC", self.name.clone()),
+            ("KAFKA_GROUP", format!("{}-group", self.name)),
+            ("RESULTS_TOPIC", format!("{}-results", self.name)),
+            ("POSTGRES_URL", postgres.url(&self.database)),
+            ("POSTGRES_USER", postgres.user().into()),
+            ("POSTGRES_PASSWORD", postgres.password().into()),
+            ("POSTGRES_SSLMODE", "verify-full".into()),
+            ("POSTGRES_CA", path(postgres.ca())),
+            ("RESULTS_BUCKET", gcs.url(&format!("{}/analytics", self.name))),
+        ];
+        if let Some(firestore) = Firestore::try_shared() {
+            variables.push(("FIRESTORE_PROJECT", firestore.project().into()));
+            variables.push(("FIRESTORE_COLLECTION", self.name.clone()));
+            variables.push(("FIRESTORE_EMULATOR", firestore.host().into()));
+        }
+        variables
+    }
+}
+
+/// The contract's table, as the old job's users have it.
+async fn create_table(database: &str) {
+    let mut connection = Postgres::shared().connect(database).await;
+    let table = "CREATE TABLE analytics_metrics (window_start timestamptz, size_label text, event_count bigint, total_bytes bigint, \
+                 latest_event timestamptz, summary_json jsonb, PRIMARY KEY (window_start, size_label))";
+    sqlx::raw_sql(table).execute(&mut connection).await.unwrap_or_else(|e| panic!("{table}: {e}"));
+}
+
+/// The job as it is deployed, but for one thing: it ends where the topic ends now, so that every window closes.
+fn write_job(folder: &Path, options: &str) {
+    let job = workspace().join("jobs/image-metrics");
+    let read = |name: &str| {
+        std::fs::read_to_string(job.join(name)).unwrap_or_else(|e| panic!("jobs/image-metrics/{name}: {e}"))
+    };
+    let startup = "'scan.startup.mode' = 'earliest-offset',\n";
+    let bounded = format!("{startup}    'scan.bounded.mode' = 'latest-offset',\n    {options}\n");
+    let sql = read("job.sql");
+    assert_eq!(sql.matches(startup).count(), 1, "jobs/image-metrics/job.sql no longer says {startup}");
+    let target = folder.join("job");
+    std::fs::create_dir(&target).expect("the scratch folder can be written");
+    std::fs::write(target.join("job.sql"), sql.replace(startup, &bounded)).expect("the scratch folder can be written");
+    std::fs::write(target.join("job.toml"), read("job.toml")).expect("the scratch folder can be written");
+}

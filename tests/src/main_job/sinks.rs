@@ -1,0 +1,195 @@
+//! What stands in the sinks after a run, read by other means than the engine's, and its comparison with the oracle.
+
+use super::{MainJob, Start};
+use crate::oracle::Metrics;
+use crate::services::{Firestore, Gcs, Kafka, Postgres, S3};
+use aqueduct_core::json::encode_base64;
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+type Rows = BTreeMap<(i64, String), Metrics>;
+
+impl MainJob {
+    /// Compares all sinks, the exits and the ledger with the oracle; panics with the differences.
+    pub async fn verify(&self, start: &Start) {
+        self.compare("Postgres", self.postgres_rows().await);
+        if let Some(firestore) = Firestore::try_shared() {
+            let documents = firestore.list_documents(&self.name);
+            for (id, document) in &documents {
+                assert_eq!(*id, format!("{}_{}", text(document, "window_start"), text(document, "size_label")));
+            }
+            self.compare("Firestore", unique_rows("Firestore", documents.into_iter().map(|(_, document)| document)));
+        }
+        let bucket = read_table(&Gcs::shared().store(), &format!("{}/analytics", self.name)).await;
+        self.compare("the bucket", unique_rows("the bucket", bucket));
+        let topic = Kafka::shared().read_committed(&format!("{}-results", self.name));
+        let values = topic.iter().map(|record| serde_json::from_slice(record.value.as_deref().unwrap_or_default()));
+        self.compare("the topic", unique_rows("the topic", values.map(|value| value.expect("results are JSON"))));
+        self.verify_exits(start).await;
+    }
+
+    /// How many result rows stand in Postgres.
+    pub async fn postgres_rows(&self) -> Rows {
+        type Row = (DateTime<Utc>, String, i64, i64, DateTime<Utc>, Value);
+        let mut connection = Postgres::shared().connect(&self.database).await;
+        let query = "SELECT window_start, size_label, event_count, total_bytes, latest_event, summary_json FROM analytics_metrics";
+        let found: Vec<Row> =
+            sqlx::query_as(query).fetch_all(&mut connection).await.unwrap_or_else(|e| panic!("{query}: {e}"));
+        let mut rows = Rows::new();
+        for (window_start, label, event_count, total_bytes, latest, summary) in found {
+            let (key, metrics) = row(&summary);
+            assert_eq!(key, (window_start.timestamp_millis(), label.clone()), "summary_json is of another row");
+            let columns = Metrics { event_count, total_bytes, latest_event_ms: latest.timestamp_millis() };
+            assert_eq!(metrics, columns, "summary_json says something else than its row, {key:?}");
+            rows.insert(key, columns);
+        }
+        rows
+    }
+
+    /// Every name in `found` and no other, with the same numbers.
+    fn compare(&self, sink: &str, found: Rows) {
+        let expected = &self.oracle.rows;
+        let mut faults = Vec::new();
+        for (key, metrics) in expected {
+            match found.get(key) {
+                None => faults.push(format!("{key:?}: missing, expected {metrics:?}")),
+                Some(other) if other != metrics => faults.push(format!("{key:?}: {other:?}, expected {metrics:?}")),
+                Some(_) => {}
+            }
+        }
+        faults.extend(found.keys().filter(|key| !expected.contains_key(key)).map(|key| format!("{key:?}: too many")));
+        let (count, all) = (faults.len(), expected.len());
+        faults.truncate(10);
+        assert!(faults.is_empty(), "{sink}: {count} differences in {all} rows:\n{}", faults.join("\n"));
+    }
+
+    async fn verify_exits(&self, start: &Start) {
+        let (store, root) = self.checkpoint_store(start);
+        let table = |name: &str| format!("{root}{}/{name}", self.name);
+        let late = read_table(store.as_ref(), &table("quarantine/late")).await;
+        assert_same("late rows", &places(&late), &self.oracle.late, late.len());
+        let dead = read_table(store.as_ref(), &table("quarantine/dead_letters")).await;
+        assert_same("dead letters", &places(&dead), &self.oracle.dead, dead.len());
+        for letter in &dead {
+            let mut raw = Vec::new();
+            encode_base64(&self.dead_values[&place(letter)], &mut raw);
+            assert_eq!(
+                text(letter, "value").as_bytes(),
+                raw,
+                "the dead letter at {:?} is not what was written",
+                place(letter)
+            );
+            assert!(!text(letter, "reason").is_empty());
+        }
+        let ledger = read_table(store.as_ref(), &table("ledger")).await;
+        let sum = |column: &str| ledger.iter().map(|entry| entry[column].as_u64().unwrap_or_default()).sum::<u64>();
+        let expected = &self.oracle.ledger;
+        assert_eq!(sum("rows_read"), expected.read, "the ledger's rows_read");
+        assert_eq!(sum("rows_in_windows"), expected.in_windows, "the ledger's rows_in_windows");
+        assert_eq!(sum("rows_filtered"), expected.skipped, "the ledger's rows_filtered");
+        assert_eq!(sum("rows_late"), expected.late, "the ledger's rows_late");
+        assert_eq!(sum("rows_dead"), expected.dead, "the ledger's rows_dead");
+    }
+
+    /// The store of the checkpoints and the prefix in it, which ends with `/` or is empty.
+    fn checkpoint_store(&self, start: &Start) -> (Arc<dyn ObjectStore>, String) {
+        let checkpoints = self.checkpoints(start);
+        let inside = |url: &str| url.split_once('/').map_or(String::new(), |(_, path)| format!("{path}/"));
+        if let Some(rest) = checkpoints.strip_prefix("gs://") {
+            return (Arc::new(Gcs::shared().store()), inside(rest));
+        }
+        if let Some(rest) = checkpoints.strip_prefix("s3://") {
+            return (Arc::new(S3::try_shared().expect("the test has asked for it").store()), inside(rest));
+        }
+        (Arc::new(LocalFileSystem::new_with_prefix(&checkpoints).expect("the job has made the folder")), String::new())
+    }
+}
+
+/// The rows of a results table of JSON files, as an engine that knows nothing of the ledger reads it; then the ledger must
+/// name the same files.
+async fn read_table(store: &dyn ObjectStore, prefix: &str) -> Vec<Value> {
+    let prefix = Path::from(prefix);
+    let mut objects: Vec<Path> = store
+        .list(Some(&prefix))
+        .map_ok(|object| object.location)
+        .try_collect()
+        .await
+        .unwrap_or_else(|e| panic!("list {prefix}: {e}"));
+    objects.sort();
+    let (mut rows, mut files, mut committed) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    for object in objects {
+        let inside = object.as_ref()[prefix.as_ref().len()..].trim_start_matches('/').to_owned();
+        let name = inside.rsplit('/').next().unwrap_or_default();
+        if name.starts_with("claim-") {
+            continue;
+        }
+        let bytes = store.get(&object).await.and_then(|found| Ok(found.bytes()));
+        let bytes = bytes.unwrap_or_else(|e| panic!("{object}: {e}")).await.unwrap_or_else(|e| panic!("{object}: {e}"));
+        let parse = |line: &[u8]| serde_json::from_slice::<Value>(line).unwrap_or_else(|e| panic!("{object}: {e}"));
+        if inside.starts_with("_committed/") {
+            let entry = parse(&bytes);
+            let named = entry["files"].as_array().into_iter().flatten().map(|file| text(file, "path").to_owned());
+            committed.extend(named);
+        } else {
+            rows.extend(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(parse));
+            files.insert(inside);
+        }
+    }
+    assert_eq!(files, committed, "{prefix}: the ledger names other files than there are");
+    rows
+}
+
+/// By key; a key that comes twice is an error.
+fn unique_rows(sink: &str, values: impl IntoIterator<Item = Value>) -> Rows {
+    let mut rows = Rows::new();
+    for value in values {
+        let (key, metrics) = row(&value);
+        assert!(rows.insert(key.clone(), metrics).is_none(), "{sink}: the row {key:?} is there twice");
+    }
+    rows
+}
+
+fn row(value: &Value) -> ((i64, String), Metrics) {
+    let number = |name: &str| value[name].as_i64().unwrap_or_else(|| panic!("{name} is no number in {value}"));
+    let metrics = Metrics {
+        event_count: number("event_count"),
+        total_bytes: number("total_bytes"),
+        latest_event_ms: moment(value, "latest_event"),
+    };
+    moment(value, "processed_at");
+    ((moment(value, "window_start"), text(value, "size_label").to_owned()), metrics)
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("{name} is no text in {value}"))
+}
+
+fn moment(value: &Value, name: &str) -> i64 {
+    let parsed = DateTime::parse_from_rfc3339(text(value, name));
+    parsed.unwrap_or_else(|e| panic!("{name} in {value}: {e}")).timestamp_millis()
+}
+
+fn place(value: &Value) -> (i32, i64) {
+    let number = |name: &str| value[name].as_i64().unwrap_or_else(|| panic!("{name} is no number in {value}"));
+    (i32::try_from(number("partition")).expect("partitions are small"), number("offset"))
+}
+
+fn places(values: &[Value]) -> BTreeSet<(i32, i64)> {
+    values.iter().map(place).collect()
+}
+
+fn assert_same(what: &str, found: &BTreeSet<(i32, i64)>, expected: &BTreeSet<(i32, i64)>, count: usize) {
+    let missing: Vec<_> = expected.difference(found).take(10).collect();
+    let surplus: Vec<_> = found.difference(expected).take(10).collect();
+    assert!(
+        missing.is_empty() && surplus.is_empty(),
+        "{what} (partition, offset): missing {missing:?}, too many {surplus:?}"
+    );
+    assert_eq!(count, expected.len(), "{what}: some are there twice");
+}
