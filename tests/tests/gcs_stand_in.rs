@@ -3,6 +3,9 @@
 //! Left out of the suite: `rename_and_copy` and `copy_if_not_exists`, because object_store 0.13.2's client inverts the
 //! precondition of copies on GCS. The engine uses neither.
 
+// A test stops where something is not as it must be.
+#![allow(clippy::unwrap_used)]
+
 use aqueduct_tests::services::Gcs;
 use aqueduct_tests::services::gcs::{Fault, FaultKind};
 use object_store::integration as suite;

@@ -1,5 +1,8 @@
 //! The Postgres sink against a real server: the laws of `Sink`, what stops a job early, what survives a crash.
 
+// A test stops where something is not as it must be.
+#![allow(clippy::unwrap_used)]
+
 use aqueduct_core::conformance::sink::{self as laws, Row as LawRow, SinkHarness, apply, batch, claim, claim_of, spec};
 use aqueduct_core::{Connector, Cursor, Epoch, Error, ErrorKind, Sink, SinkSpec};
 use aqueduct_postgres::PostgresConnector;

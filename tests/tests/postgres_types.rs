@@ -1,5 +1,8 @@
 //! Every type of the job's tables in a real Postgres: what a reader finds there, also for NULL.
 
+// A test stops where something is not as it must be.
+#![allow(clippy::unwrap_used)]
+
 use aqueduct_core::conformance::sink::{apply, claim};
 use aqueduct_core::{ColumnKind, Connector, Options, SinkSpec, TableColumn};
 use aqueduct_postgres::PostgresConnector;

@@ -10,11 +10,30 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WindowKind {
     /// `TUMBLE(size[, offset])`
-    Tumble { size: i64, offset: i64 },
+    Tumble {
+        /// Length of a window.
+        size: i64,
+        /// Shift against the epoch.
+        offset: i64,
+    },
     /// `HOP(slide, size[, offset])`; `size` is a multiple of `slide`.
-    Hop { slide: i64, size: i64, offset: i64 },
+    Hop {
+        /// From one window's start to the next one's.
+        slide: i64,
+        /// Length of a window.
+        size: i64,
+        /// Shift against the epoch.
+        offset: i64,
+    },
     /// `CUMULATE(step, size[, offset])`; `size` is a multiple of `step`.
-    Cumulate { step: i64, size: i64, offset: i64 },
+    Cumulate {
+        /// From one window's end to the next one's.
+        step: i64,
+        /// Length of the longest window.
+        size: i64,
+        /// Shift against the epoch.
+        offset: i64,
+    },
 }
 
 impl WindowKind {

@@ -61,7 +61,6 @@ pub(crate) struct Committed {
     pub(crate) epoch: Epoch,
     pub(crate) checkpoint: CheckpointStatus,
     pub(crate) queries: Vec<QueryStatus>,
-    pub(crate) totals: Totals,
 }
 
 /// The owner of the log and of the state store.
@@ -103,7 +102,6 @@ pub(crate) struct Barrier {
 
 struct Prepared {
     body: CommitBody,
-    contents: Contents,
     segments: Vec<Vec<Segment>>,
     files: Vec<aqueduct_state::StateFile>,
     snapshot: PathBuf,
@@ -164,7 +162,7 @@ impl Epochs {
         if epoch.0.is_multiple_of(COLLECT_EVERY) {
             self.collect().await?;
         }
-        Ok(Committed { epoch, checkpoint: self.status.clone(), queries: prepared.queries, totals: self.totals.clone() })
+        Ok(Committed { epoch, checkpoint: self.status.clone(), queries: prepared.queries })
     }
 
     /// Table and position of every split in the newest committed epoch; empty before the first.
@@ -220,7 +218,7 @@ impl Epochs {
             outbox: Vec::new(),
             finished: barrier.finished,
         };
-        Ok(Prepared { body, contents, segments, files, snapshot, totals, queries: status })
+        Ok(Prepared { body, segments, files, snapshot, totals, queries: status })
     }
 
     /// At the end of bounded input everything fires; what is remembered is what did fire, so that a later run over a

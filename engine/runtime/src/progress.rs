@@ -100,6 +100,9 @@ pub(crate) enum Event {
     Failed(Error),
 }
 
+/// A changed pane: where it belongs, its key, its encoded state.
+pub(crate) type Change = (PartKey, Vec<u8>, Vec<u8>);
+
 /// A thread's part of an epoch: everything that came before the barrier.
 #[derive(Debug)]
 pub(crate) struct Cut {
@@ -112,7 +115,7 @@ pub(crate) struct Cut {
     /// Per query: slice parts to delete from the state store.
     pub(crate) retired: Vec<Vec<PartKey>>,
     /// Per query: changed panes (part, key, value).
-    pub(crate) changes: Vec<Vec<(PartKey, Vec<u8>, Vec<u8>)>>,
+    pub(crate) changes: Vec<Vec<Change>>,
     /// Per query without windows: result rows.
     pub(crate) rows: Vec<Vec<RecordBatch>>,
     pub(crate) exits: Exits,

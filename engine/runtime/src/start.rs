@@ -16,7 +16,7 @@ use crate::worker::Worker;
 use aqueduct_checkpoint::{CommitBody, ShardLog, SystemIds};
 use aqueduct_core::json::JsonEncoder;
 use aqueduct_core::{
-    Claimed, Clock, Error, Result, ShardId, Source, SourceIdentity, SourceReader, SplitId, SplitStart, TableColumn,
+    Clock, Error, Result, ShardId, Source, SourceIdentity, SourceReader, SplitId, SplitStart, TableColumn,
 };
 use aqueduct_plan::JobPlan;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -31,7 +31,6 @@ pub(crate) type SharedSource = Arc<Mutex<Box<dyn Source>>>;
 pub(crate) struct Thread {
     pub(crate) shared: Arc<WorkerShared>,
     pub(crate) commands: mpsc::Sender<Command>,
-    pub(crate) handle: std::thread::JoinHandle<()>,
     /// Sources that this thread has a reader for.
     pub(crate) reads: BTreeSet<usize>,
     /// How many splits it has.
@@ -41,7 +40,6 @@ pub(crate) struct Thread {
 /// Everything that runs, before the coordinator's loop begins.
 pub(crate) struct Started {
     pub(crate) plan: Arc<JobPlan>,
-    pub(crate) claimed: Claimed,
     /// Taken by the coordinator.
     epochs: Option<Box<Epochs>>,
     pub(crate) threads: Vec<Thread>,
@@ -165,7 +163,6 @@ pub(crate) async fn start(
     }));
     Ok(Started {
         plan,
-        claimed,
         epochs,
         threads,
         events,
@@ -382,8 +379,9 @@ fn spawn(worker: Worker, readers: ReadersOfThread, events: channel::UnboundedSen
         commands.send(assign).map_err(|_| Error::bug("a reading thread's inbox closed before it began"))?;
     }
     let builder = std::thread::Builder::new().name(format!("read-{}", worker.index));
-    let handle = builder
+    // Nobody joins it: a thread that hangs in a client library must not keep the process from ending.
+    builder
         .spawn(move || worker.run(&inbox, &events))
         .map_err(|error| Error::retry(format!("a reading thread cannot be started: {error}")).with_source(error))?;
-    Ok(Thread { shared, commands, handle, reads, splits })
+    Ok(Thread { shared, commands, reads, splits })
 }

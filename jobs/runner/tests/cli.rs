@@ -1,5 +1,8 @@
 //! The binary from outside: help, checks, explanations, and errors with their exit codes.
 
+// A test stops where something is not as it must be.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{Job, aqueduct};

@@ -1,5 +1,8 @@
 //! Whole runs of the binary on generated rows and local folders: to the end, stopped, continued, watched and asked.
 
+// A test stops where something is not as it must be.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{Job, finish};
@@ -21,7 +24,9 @@ fn signal(child: &Child, name: &str) {
 #[test]
 fn a_bounded_job_runs_to_its_end_and_its_results_can_be_asked() {
     let job = Job::counts("");
-    let done = job.aqueduct(&["run", "counts", "-p", "2"]);
+    // Many checkpoints: whatever a seal could lose would be missing in the sums below.
+    let often = ["-D", "execution.checkpointing.interval=20 ms", "-D", "execution.checkpointing.min-pause=5 ms"];
+    let done = job.aqueduct(&[&["run", "counts", "-p", "2"], often.as_slice()].concat());
     assert_eq!(done.code, 0, "{done:?}");
     assert!(done.out.contains("counts finished") && done.out.contains("20,000"), "{}", done.out);
     assert!(done.out.contains('✓') && !done.out.contains('✗'), "{}", done.out);

@@ -11,16 +11,16 @@ async fn passes(listener: Listener) {
     kafka.create_topic(&topic, 2);
     let options = door(kafka, listener, &topic);
     let borrowed: Vec<(&str, &str)> = options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    let mut sink = KafkaConnector.sink(&spec(&unique("t"), &borrowed, true)).unwrap();
-    sink.open(&claim(1)).await.unwrap();
-    apply(sink.as_mut(), &claim(1), 0, 1, vec![batch(&[("a", 1), ("b", 2)])]).await.unwrap();
-    sink.close().await.unwrap();
+    let mut sink = KafkaConnector.sink(&spec(&unique("t"), &borrowed, true)).expect("the options are right");
+    sink.open(&claim(1)).await.expect("open");
+    apply(sink.as_mut(), &claim(1), 0, 1, vec![batch(&[("a", 1), ("b", 2)])]).await.expect("apply");
+    sink.close().await.expect("close");
     let rows = tokio::task::spawn_blocking(move || {
         let mut source = source(&options);
         let starts = aqueduct_core::conformance::source::starts(source.as_mut());
-        read_rows(source.reader(starts).unwrap().as_mut(), 2).len()
+        read_rows(source.reader(starts).expect("a reader opens").as_mut(), 2).len()
     });
-    assert_eq!(rows.await.unwrap(), 2);
+    assert_eq!(rows.await.expect("the rows come out"), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,8 +39,8 @@ fn shut(options: &Pairs, kind: ErrorKind, parts: &[&str]) {
     let error = source(options).discover().expect_err("the door is shut");
     assert_error(&error, kind, parts);
     let borrowed: Vec<(&str, &str)> = options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    let mut sink = KafkaConnector.sink(&spec("t", &borrowed, true)).unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut sink = KafkaConnector.sink(&spec("t", &borrowed, true)).expect("the options are right");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let error = runtime.block_on(sink.open(&claim(1))).expect_err("the door is shut");
     assert_error(&error, kind, parts);
     eprintln!("{error} ({:?})", begin.elapsed());

@@ -68,7 +68,9 @@ pub fn judge_create(mine: Mine<'_>, found: Found<'_>, boundary: Option<Slot>) ->
 }
 
 /// Whether the boundary has to be read before a create counts. A commit created at the first attempt cannot lie in a
-/// collected slot, because its slot would hold the next owner's claim, which is never collected.
+/// collected slot, because its slot would hold the next owner's claim, which is never collected. (A store client that repeats
+/// a create by itself may hide an earlier attempt that landed and was collected: then the epoch did count, the next owner
+/// went on from it, and this owner meets the next claim at its next look or commit.)
 pub fn must_check_boundary(is_claim: bool, attempts: u32) -> bool {
     is_claim || attempts > 1
 }

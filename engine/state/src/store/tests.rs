@@ -29,7 +29,7 @@ fn all(store: &StateStore) -> Panes {
         })
         .unwrap();
     let sorted: Panes = found.iter().cloned().collect();
-    let in_order: Vec<_> = sorted.clone().into_iter().map(|(key, _)| key.encode()).collect();
+    let in_order: Vec<_> = sorted.keys().map(PaneKey::encode).collect();
     let mut by_bytes = in_order.clone();
     by_bytes.sort();
     assert_eq!(found.iter().map(|(key, _)| key.encode()).collect::<Vec<_>>(), by_bytes, "scan is in key order");
