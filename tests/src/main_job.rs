@@ -97,11 +97,14 @@ impl MainJob {
         MainJob::prepare_in_batches(name, records, seed, 10_000, "").await
     }
 
-    /// The same, read slowly: some thousand records per second and partition, so that there is time to disturb it.
-    pub async fn prepare_slow(name: &str, records: i64, seed: u64) -> MainJob {
-        let slow =
-            "'properties.fetch.message.max.bytes' = '4096',\n    'properties.queued.min.messages' = '100',\n    ";
-        MainJob::prepare_in_batches(name, records, seed, 20, slow).await
+    /// The same, read so slowly that it takes about so many seconds: time to disturb it.
+    pub async fn prepare_slow(name: &str, records: i64, seed: u64, seconds: i64) -> MainJob {
+        // With so many records in its queue librdkafka waits for a second before it fetches again.
+        let queue = records / i64::from(PARTITIONS - 1) / seconds;
+        let options = format!(
+            "'properties.fetch.message.max.bytes' = '16384',\n    'properties.queued.min.messages' = '{queue}',\n"
+        );
+        MainJob::prepare_in_batches(name, records, seed, 50, &options).await
     }
 
     async fn prepare_in_batches(name: &str, records: i64, seed: u64, batch: u32, options: &str) -> MainJob {
@@ -222,7 +225,7 @@ fn write_job(folder: &Path, options: &str) {
         std::fs::read_to_string(job.join(name)).unwrap_or_else(|e| panic!("jobs/image-metrics/{name}: {e}"))
     };
     let startup = "'scan.startup.mode' = 'earliest-offset',\n";
-    let bounded = format!("{startup}    'scan.bounded.mode' = 'latest-offset',\n    {options}\n");
+    let bounded = format!("{startup}    'scan.bounded.mode' = 'latest-offset',\n    {options}");
     let sql = read("job.sql");
     assert_eq!(sql.matches(startup).count(), 1, "jobs/image-metrics/job.sql no longer says {startup}");
     let target = folder.join("job");

@@ -319,6 +319,7 @@ async fn a_killed_server_costs_nothing() {
     let large: Vec<(&str, i64)> = ids.iter().map(|id| (id.as_str(), 1)).collect();
     let mut expected = 0;
     let mut epoch = 0;
+    #[allow(clippy::explicit_counter_loop)] // The epoch is what the sink is told, not how often the loop ran.
     for wait in [0, 20, 60, 150, 400] {
         let (rows, owner) = (batch(&large), claim(1));
         let (result, ()) = tokio::join!(apply(sink.as_mut(), &owner, epoch, epoch + 1, vec![rows.clone()]), async {

@@ -1,3 +1,5 @@
+//! Holds `error.rs` to what it says.
+
 use super::*;
 
 fn location() -> Location {

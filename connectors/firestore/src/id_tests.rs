@@ -1,3 +1,5 @@
+//! Holds `id.rs` to what it says.
+
 use super::*;
 use std::collections::BTreeMap;
 

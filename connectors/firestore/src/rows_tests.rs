@@ -1,3 +1,5 @@
+//! Holds `rows.rs` to what it says.
+
 use super::*;
 use aqueduct_core::ErrorKind;
 use aqueduct_core::conformance::sink::{batch, spec};

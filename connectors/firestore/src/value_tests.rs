@@ -1,3 +1,5 @@
+//! Holds `value.rs` to what it says.
+
 use super::*;
 use aqueduct_core::conformance::sink::spec;
 use arrow::array::{

@@ -108,9 +108,26 @@ pub(crate) fn topic_metadata(
     within: Duration,
 ) -> Result<Metadata> {
     let what = format!("table '{table}': cannot connect to Kafka at {}", properties.servers());
-    let metadata = persist(consumer, within, &what, |slice| consumer.fetch_metadata(Some(topic), slice))?;
+    let metadata = persist(consumer, within, &what, |slice| consumer.fetch_metadata(Some(topic), slice));
+    let reason = consumer.context().explanation();
     consumer.context().forget();
-    Ok(metadata)
+    metadata.map_err(|error| match reason.as_ref().and_then(|reason| Some((reason, advertised(&reason.text)?))) {
+        Some((reason, (address, id))) if error.kind() == ErrorKind::Retry => {
+            let what =
+                format!("table '{table}': broker {id} at {address}, the address that it advertises, cannot be reached");
+            errors::describe(&what, reason).with_source(error)
+        }
+        _ => error,
+    })
+}
+
+/// Address and id of the broker that a text of librdkafka is about; `None` for a server of the list:
+/// `ssl://b-2.example.com:9094/2: Connect to ... failed` against `b-2.example.com:9094/bootstrap: ...`.
+fn advertised(text: &str) -> Option<(&str, i32)> {
+    let (broker, _) = text.split_once(": ")?;
+    let broker = broker.split_once("://").map_or(broker, |(_, rest)| rest);
+    let (address, id) = broker.rsplit_once('/')?;
+    Some((address, id.parse().ok()?))
 }
 
 /// The partitions of `topic` in `metadata`, ascending; a missing topic is an error of the configuration.
@@ -219,4 +236,27 @@ pub(crate) fn questions(
     let defaults = [("client.id", format!("aqueduct-{table}")), ("reconnect.backoff.max.ms", "500".to_owned())];
     let context = Context::new(format!("{table}: {duty}"), properties);
     create(&properties.config(&defaults, fixed), context, table).map(Arc::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_is_told_from_a_server_of_the_list() {
+        assert_eq!(
+            advertised("ssl://b-2.example.com:9094/2: Connect to ipv4#1.2.3.4:9094 failed"),
+            Some(("b-2.example.com:9094", 2))
+        );
+        assert_eq!(advertised("[::1]:9092/17: Disconnected"), Some(("[::1]:9092", 17)));
+        assert_eq!(advertised("localhost:9092/bootstrap: Connection refused"), None);
+        assert_eq!(advertised("1/1 brokers are down"), None);
+        assert_eq!(advertised("SASL authentication error: a/3"), None);
+    }
+
+    #[test]
+    fn addresses_of_both_families_are_written_for_the_client() {
+        assert_eq!(address("b-1.example.com", 9094), "b-1.example.com:9094");
+        assert_eq!(address("::1", 9094), "[::1]:9094");
+    }
 }

@@ -1,3 +1,5 @@
+//! Holds `columns.rs` to what it says.
+
 use super::*;
 
 fn column(key: &str, data_type: DataType) -> TableColumn {

@@ -1,3 +1,5 @@
+//! Holds `cursor.rs` to what it says.
+
 use super::*;
 use aqueduct_core::{ErrorKind, JobName, ShardId};
 

@@ -1,3 +1,5 @@
+//! Holds `errors.rs` to what it says.
+
 use super::*;
 
 fn complaint(code: Code, text: &str) -> Complaint {

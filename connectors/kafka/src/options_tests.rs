@@ -1,3 +1,5 @@
+//! Holds `options.rs` to what it says.
+
 use super::*;
 use aqueduct_core::TableColumn;
 use arrow::datatypes::DataType;

@@ -1,3 +1,5 @@
+//! Holds `properties.rs` to what it says.
+
 use super::*;
 
 fn options(pairs: &[(&str, &str)]) -> Options {

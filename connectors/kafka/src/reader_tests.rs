@@ -1,3 +1,5 @@
+//! Holds `reader.rs` to what it says.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Holds `tokens.rs` to what it says.
+
 use super::*;
 
 #[test]

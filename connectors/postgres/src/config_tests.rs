@@ -1,3 +1,5 @@
+//! Holds `config.rs` to what it says.
+
 use super::*;
 use aqueduct_core::ErrorKind;
 

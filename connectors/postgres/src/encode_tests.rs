@@ -1,3 +1,5 @@
+//! Holds `encode.rs` to what it says.
+
 use super::*;
 use arrow::array::{Date32Array, Time32MillisecondArray, TimestampMillisecondArray, TimestampNanosecondArray};
 use std::sync::Arc;

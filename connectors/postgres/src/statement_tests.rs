@@ -1,3 +1,5 @@
+//! Holds `statement.rs` to what it says.
+
 use super::*;
 use crate::types::Wire;
 

@@ -1,3 +1,5 @@
+//! Holds `table.rs` to what it says.
+
 use super::*;
 use aqueduct_core::{ColumnKind, ErrorKind, Options, TableColumn};
 use arrow::datatypes::{DataType, Field, TimeUnit};

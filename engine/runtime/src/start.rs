@@ -10,13 +10,13 @@ use crate::exits::{Counts, Exits};
 use crate::progress::{Command, Event, JobShared, SourceCounts, WorkerShared};
 use crate::restore;
 use crate::seal::Sealing;
-use crate::status::{CheckpointStatus, StatusBoard};
+use crate::status::{CheckpointStatus, StatusBoard, StatusSnapshot};
 use crate::window::WindowOperator;
 use crate::worker::Worker;
 use aqueduct_checkpoint::{CommitBody, ShardLog, SystemIds};
 use aqueduct_core::json::JsonEncoder;
 use aqueduct_core::{
-    Clock, Error, Result, ShardId, Source, SourceIdentity, SourceReader, SplitId, SplitStart, TableColumn,
+    Claimed, Clock, Error, Result, ShardId, Source, SourceIdentity, SourceReader, SplitId, SplitStart, TableColumn,
 };
 use aqueduct_plan::JobPlan;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -91,56 +91,32 @@ pub(crate) async fn start(
     let clock = environment.clock.clone();
     let sources: Vec<SharedSource> =
         environment.sources.into_iter().map(|source| Arc::new(Mutex::new(source))).collect();
-    let mut found = Vec::with_capacity(sources.len());
-    for (source, table) in sources.iter().zip(&plan.sources) {
-        let discovered = with_source(source, |source| source.discover()).await;
-        found.push(discovered.map_err(|error| error.context(format!("source '{}'", table.spec.table)))?);
-    }
+    let found = discover(&plan, &sources).await?;
     let ids = Arc::new(SystemIds);
     let store = environment.checkpoint_store.clone();
     let (log, head) = ShardLog::own(store, &environment.checkpoint_root, &settings.job, ShardId(0), ids).await?;
-    let claimed = log.claimed().clone();
     let begun = clock.steady();
-    let mut checkpoint = CheckpointStatus::default();
-    if let Some(head) = &head {
-        check_fits(&plan, head)?;
-        checkpoint.restored_epoch = Some(head.epoch.0);
-        checkpoint.epoch = head.epoch.0;
-        checkpoint.committed_at_ms = Some(head.sealed_at_ms);
-    }
+    head.as_ref().map_or(Ok(()), |head| check_fits(&plan, head))?;
     let totals = head.as_ref().map(Totals::of).transpose()?.unwrap_or_default();
     let identity = check_identity(&plan, &found, head.as_ref())?;
     let starts = starts(&plan, &sources, &found, head.as_ref()).await?;
     let fired_up_to = fired(&plan, head.as_ref());
     let restored =
         restore::panes(&plan, &log, head.as_ref(), &environment.state_dir, settings.parallelism, &fired_up_to).await?;
-    if head.is_some() {
-        checkpoint.restore_ms = Some(clock.steady().saturating_sub(begun).as_millis() as u64);
-    }
+    let checkpoint = restored_from(head.as_ref(), clock.steady().saturating_sub(begun));
     let (failed, failures) = channel::unbounded_channel();
     let opened = open_sinks(&plan, environment.sinks, &log, &clock).await?;
     let deliveries: Vec<Arc<Delivery>> = opened.iter().map(|task| task.delivery.clone()).collect();
-    status.update(|snapshot| {
-        snapshot.lineage = claimed.lineage.0;
-        snapshot.shard = claimed.shard.0;
-        snapshot.generation = claimed.generation.0;
-        snapshot.checkpoint = checkpoint.clone();
-        snapshot.sinks = deliveries.iter().map(|delivery| delivery.status()).collect();
-    });
+    status.update(|snapshot| announce(snapshot, log.claimed(), &checkpoint, &deliveries));
     let job = Arc::new(JobShared {
         paused: AtomicBool::new(false),
         draining: AtomicBool::new(false),
         watermarks: plan.sources.iter().map(|_| AtomicI64::new(i64::MIN)).collect(),
     });
     let known = starts.iter().map(|splits| splits.iter().map(|(start, _)| start.split.clone()).collect()).collect();
-    let mut readers = readers(&sources, starts, settings.parallelism).await?;
+    let readers = readers(&sources, starts, settings.parallelism).await?;
     let (events_in, events) = channel::unbounded_channel();
-    let mut threads = Vec::with_capacity(settings.parallelism);
-    for (index, operators) in restored.operators.into_iter().enumerate() {
-        let worker = worker(index, &plan, settings, &clock, &job, operators)?;
-        let mine = readers.remove(&index).unwrap_or_default();
-        threads.push(spawn(worker, mine, events_in.clone())?);
-    }
+    let threads = threads(&plan, settings, &clock, &job, restored.operators, readers, &events_in)?;
     for task in opened {
         tokio::spawn(task.run(failed.clone()));
     }
@@ -175,6 +151,59 @@ pub(crate) async fn start(
         base_sources,
         base_counts,
     })
+}
+
+/// Splits and identity of every source. Whatever cannot be reached is named with its table.
+async fn discover(plan: &JobPlan, sources: &[SharedSource]) -> Result<Vec<Found>> {
+    let mut found = Vec::with_capacity(sources.len());
+    for (source, table) in sources.iter().zip(&plan.sources) {
+        let discovered = with_source(source, |source| source.discover()).await;
+        found.push(discovered.map_err(|error| error.context(format!("source '{}'", table.spec.table)))?);
+    }
+    Ok(found)
+}
+
+fn restored_from(head: Option<&CommitBody>, took: std::time::Duration) -> CheckpointStatus {
+    let Some(head) = head else { return CheckpointStatus::default() };
+    CheckpointStatus {
+        epoch: head.epoch.0,
+        committed_at_ms: Some(head.sealed_at_ms),
+        restored_epoch: Some(head.epoch.0),
+        restore_ms: Some(took.as_millis() as u64),
+        ..CheckpointStatus::default()
+    }
+}
+
+fn announce(
+    snapshot: &mut StatusSnapshot,
+    claimed: &Claimed,
+    checkpoint: &CheckpointStatus,
+    deliveries: &[Arc<Delivery>],
+) {
+    snapshot.lineage = claimed.lineage.0;
+    snapshot.shard = claimed.shard.0;
+    snapshot.generation = claimed.generation.0;
+    snapshot.checkpoint = checkpoint.clone();
+    snapshot.sinks = deliveries.iter().map(|delivery| delivery.status()).collect();
+}
+
+/// One thread per list of operators, each with its readers.
+fn threads(
+    plan: &Arc<JobPlan>,
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    job: &Arc<JobShared>,
+    operators: Vec<Vec<Option<WindowOperator>>>,
+    mut readers: BTreeMap<usize, ReadersOfThread>,
+    events: &channel::UnboundedSender<Event>,
+) -> Result<Vec<Thread>> {
+    let mut threads = Vec::with_capacity(operators.len());
+    for (index, operators) in operators.into_iter().enumerate() {
+        let worker = worker(index, plan, settings, clock, job, operators)?;
+        let mine = readers.remove(&index).unwrap_or_default();
+        threads.push(spawn(worker, mine, events.clone())?);
+    }
+    Ok(threads)
 }
 
 /// Refuses a checkpoint of another query, by the names of what changed.

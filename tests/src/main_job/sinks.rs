@@ -129,7 +129,7 @@ async fn read_table(store: &dyn ObjectStore, prefix: &str) -> Vec<Value> {
         if name.starts_with("claim-") {
             continue;
         }
-        let bytes = store.get(&object).await.and_then(|found| Ok(found.bytes()));
+        let bytes = store.get(&object).await.map(|found| found.bytes());
         let bytes = bytes.unwrap_or_else(|e| panic!("{object}: {e}")).await.unwrap_or_else(|e| panic!("{object}: {e}"));
         let parse = |line: &[u8]| serde_json::from_slice::<Value>(line).unwrap_or_else(|e| panic!("{object}: {e}"));
         if inside.starts_with("_committed/") {

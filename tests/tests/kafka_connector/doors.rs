@@ -109,6 +109,21 @@ fn an_unreachable_server_is_to_be_tried_again() {
 }
 
 #[test]
+fn the_one_broker_of_many_that_is_out_of_reach_is_named() {
+    let cluster = rdkafka::mocking::MockCluster::new(3).expect("librdkafka has a stand-in of its own");
+    cluster.create_topic("mocked", 3, 1).expect("a topic");
+    // Broker 2 takes connections and answers nothing, as behind a firewall that swallows.
+    cluster.broker_round_trip_time(2, Duration::from_secs(600)).expect("there is a broker 2");
+    let servers = cluster.bootstrap_servers();
+    let first = servers.split(',').next().expect("three servers");
+    let options = pairs(&[("topic", "mocked"), ("format", "json"), ("properties.bootstrap.servers", first)]);
+    let error = source(&options).discover().expect_err("broker 2 is silent");
+    assert_error(&error, ErrorKind::Retry, &["1 of the cluster's 3 brokers", "broker 2 at 127.0.0.1:", "no answer"]);
+    cluster.broker_round_trip_time(2, Duration::ZERO).expect("it answers again");
+    assert_eq!(source(&options).discover().expect("all are there").0.len(), 3);
+}
+
+#[test]
 fn tls_to_a_plain_port_does_not_hang() {
     let plain = Kafka::shared().bootstrap(Listener::Plain);
     let options = with(there(Listener::SaslSsl), &[("properties.bootstrap.servers", &plain)]);

@@ -1,7 +1,7 @@
 //! OAUTHBEARER over TLS: the unmodified AWS signer against a broker that checks its signature, and tokens that run out
-//! while a reader reads.
+//! while a reader reads; and a broker that advertises an address where it cannot be reached.
 //!
-//! The broker is this test's own: its door takes tokens only.
+//! The broker is this file's own, since its doors are.
 
 use super::*;
 use aqueduct_core::conformance::sink::{apply, batch, claim, spec};
@@ -20,6 +20,9 @@ struct Broker {
     iam: u16,
     /// Takes unsigned tokens; ends a session when its token ends.
     unsecured: u16,
+    /// Answers, and tells the address `gone`, behind which there is nobody.
+    lost: u16,
+    gone: u16,
     tls: TlsFiles,
     _daemon: Daemon,
     _scratch: Scratch,
@@ -39,6 +42,7 @@ impl Broker {
         let dir = scratch.path();
         let tls = TlsFiles::make(&dir.join("tls"));
         let (plain, iam, unsecured, controller) = (free_port(), free_port(), free_port(), free_port());
+        let (lost, gone) = (free_port(), free_port());
         let read = |path: &std::path::Path| std::fs::read_to_string(path).expect("just made");
         std::fs::write(dir.join("server.pem"), format!("{}{}", read(&tls.server_key), read(&tls.server_cert)))
             .expect("writable");
@@ -53,9 +57,9 @@ impl Broker {
         let settings = format!(
             "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
              controller.listener.names=CONTROLLER\ninter.broker.listener.name=PLAIN\n\
-             listeners=PLAIN://127.0.0.1:{plain},IAM://127.0.0.1:{iam},OPEN://127.0.0.1:{unsecured},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAIN://127.0.0.1:{plain},IAM://localhost:{iam},OPEN://localhost:{unsecured},CONTROLLER://127.0.0.1:{controller}\n\
-             listener.security.protocol.map=PLAIN:PLAINTEXT,IAM:SASL_SSL,OPEN:SASL_SSL,CONTROLLER:PLAINTEXT\n\
+             listeners=PLAIN://127.0.0.1:{plain},IAM://127.0.0.1:{iam},OPEN://127.0.0.1:{unsecured},LOST://127.0.0.1:{lost},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAIN://127.0.0.1:{plain},IAM://localhost:{iam},OPEN://localhost:{unsecured},LOST://127.0.0.1:{gone},CONTROLLER://127.0.0.1:{controller}\n\
+             listener.security.protocol.map=PLAIN:PLAINTEXT,IAM:SASL_SSL,OPEN:SASL_SSL,LOST:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
              log.dirs={dir}/data\nssl.keystore.type=PEM\nssl.keystore.location={dir}/server.pem\nsasl.enabled.mechanisms=OAUTHBEARER\n\
              listener.name.iam.oauthbearer.sasl.jaas.config={login};\n\
              listener.name.iam.oauthbearer.sasl.server.callback.handler.class=IamHandler\n\
@@ -75,7 +79,7 @@ impl Broker {
         command.arg("kafka.Kafka").arg(dir.join("server.properties")).current_dir(dir);
         let mut daemon = Daemon::spawn("kafka with tokens", command, &dir.join("kafka.log"));
         daemon.wait_until(Duration::from_secs(90), || [plain, iam, unsecured].iter().all(|port| listens(*port)));
-        let broker = Broker { plain, iam, unsecured, tls, _daemon: daemon, _scratch: scratch };
+        let broker = Broker { plain, iam, unsecured, lost, gone, tls, _daemon: daemon, _scratch: scratch };
         broker.create_topic("tokens");
         broker
     }
@@ -182,9 +186,21 @@ fn renewed_while_reading(broker: &Broker) {
     source.discover().expect("the questions' client renews too");
 }
 
+fn named_when_its_address_leads_nowhere(broker: &Broker) {
+    let server = format!("127.0.0.1:{}", broker.lost);
+    let options = pairs(&[("topic", "tokens"), ("format", "json"), ("properties.bootstrap.servers", &server)]);
+    let error = source(&options).discover().expect_err("nobody is at the advertised address");
+    assert_error(
+        &error,
+        ErrorKind::Retry,
+        &["broker 1 at", &format!("127.0.0.1:{}", broker.gone), "refused", "advertise"],
+    );
+}
+
 #[test]
 fn tokens_open_the_door_and_are_renewed() {
     let broker = Broker::start();
+    named_when_its_address_leads_nowhere(&broker);
     signed_by_aws(&broker);
     renewed_while_reading(&broker);
 }

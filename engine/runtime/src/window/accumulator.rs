@@ -4,12 +4,13 @@
 //! f64; `MIN`/`MAX` seen:u8 and i64, i128, f64 or (u32 length, bytes); `AVG` its sum as i128 or f64, and a count i64.
 //! Integer sums are kept in 128 bits, so that no order of rows can overflow; the result is checked when it is made.
 
-use super::keys::{from_int64, to_int64};
+mod finish;
+
+use super::keys::to_int64;
 use aqueduct_core::{Error, Result};
 use aqueduct_plan::{Aggregate, AggregateFunction};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
-use std::sync::Arc;
 
 /// How values of a type are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,94 +142,59 @@ impl Accumulator {
     }
 
     /// Folds `rows[i]` of the argument into group `groups[i]`.
-    // Integers widen to 128 bits; for decimals, which the same code serves, that is no conversion.
-    #[allow(clippy::useless_conversion)]
     pub(crate) fn update(&mut self, argument: &Argument, rows: &[u32], groups: &[u32]) -> Result<()> {
         let greatest = self.greatest;
-        macro_rules! each {
-            (|$row:ident, $group:ident| $body:expr) => {
-                for (row, group) in rows.iter().zip(groups) {
-                    let ($row, $group) = (*row as usize, *group as usize);
-                    if argument.takes($row) {
-                        $body
-                    }
-                }
-            };
-        }
-        macro_rules! whole {
-            (|$array:ident| $body:expr) => {{
-                // The type is looked at once per batch, not once per row.
-                match argument.array()?.as_any().downcast_ref::<arrow::array::Int64Array>() {
-                    Some($array) => $body,
-                    None => {
-                        let $array = argument.array()?.as_primitive::<Decimal128Type>();
-                        $body
-                    }
-                }
-            }};
-        }
-        macro_rules! best {
-            ($values:ident, $seen:ident, $array:ident) => {
-                each!(|row, group| {
-                    let value = $array.value(row);
-                    if !$seen[group] || better(&value, &$values[group], greatest) {
-                        $values[group] = value;
-                        $seen[group] = true;
-                    }
-                })
-            };
-        }
+        let each = |fold: Fold<'_>| in_blocks(argument, rows, groups, fold);
         match &mut self.values {
-            Values::Count(counts) => each!(|_row, group| counts[group] += 1),
-            Values::SumWhole(sums, seen) => whole!(|array| {
-                each!(|row, group| {
-                    sums[group] = add(sums[group], i128::from(array.value(row)))?;
-                    seen[group] = true;
-                })
+            Values::Count(counts) => each(&mut |block| {
+                block.iter().for_each(|(_, group)| counts[*group as usize] += 1);
+                Ok(())
             }),
-            Values::AvgWhole(sums, counts) => whole!(|array| {
-                each!(|row, group| {
-                    sums[group] = add(sums[group], i128::from(array.value(row)))?;
-                    counts[group] += 1;
-                })
+            Values::SumWhole(sums, seen) => whole(argument, rows, groups, |group, value| {
+                seen[group] = true;
+                add_to(&mut sums[group], value)
             }),
-            Values::SumDouble(sums, seen) => {
-                let array = argument.array()?.as_primitive::<Float64Type>();
-                each!(|row, group| {
-                    sums[group] += array.value(row);
-                    seen[group] = true;
-                });
-            }
-            Values::AvgDouble(sums, counts) => {
-                let array = argument.array()?.as_primitive::<Float64Type>();
-                each!(|row, group| {
-                    sums[group] += array.value(row);
-                    counts[group] += 1;
-                });
+            Values::AvgWhole(sums, counts) => whole(argument, rows, groups, |group, value| {
+                counts[group] += 1;
+                add_to(&mut sums[group], value)
+            }),
+            Values::SumDouble(sums, seen) => double(argument, rows, groups, |group, value| {
+                sums[group] += value;
+                seen[group] = true;
+            }),
+            Values::AvgDouble(sums, counts) => double(argument, rows, groups, |group, value| {
+                sums[group] += value;
+                counts[group] += 1;
+            }),
+            Values::BestDouble(values, seen) => {
+                double(argument, rows, groups, |group, value| keep_best(values, seen, group, value, greatest))
             }
             Values::BestWhole(values, seen) => {
                 let array = argument.array()?.as_primitive::<Int64Type>();
-                best!(values, seen, array);
+                each(&mut |block| {
+                    block.iter().for_each(|(row, group)| {
+                        keep_best(values, seen, *group as usize, array.value(*row as usize), greatest);
+                    });
+                    Ok(())
+                })
             }
-            Values::BestDecimal(values, seen) => {
-                let array = argument.array()?.as_primitive::<Decimal128Type>();
-                best!(values, seen, array);
-            }
-            Values::BestDouble(values, seen) => {
-                let array = argument.array()?.as_primitive::<Float64Type>();
-                best!(values, seen, array);
-            }
+            Values::BestDecimal(values, seen) => whole(argument, rows, groups, |group, value| {
+                keep_best(values, seen, group, value, greatest);
+                Ok(())
+            }),
             Values::BestText(values) => {
                 let array = argument.array()?.as_string::<i32>();
-                each!(|row, group| {
-                    let value = array.value(row);
-                    if values[group].as_deref().is_none_or(|old| better(&value, &old, greatest)) {
-                        values[group] = Some(value.into());
+                each(&mut |block| {
+                    for (row, group) in block {
+                        let (value, held) = (array.value(*row as usize), &mut values[*group as usize]);
+                        if held.as_deref().is_none_or(|old| better(&value, &old, greatest)) {
+                            *held = Some(value.into());
+                        }
                     }
-                });
+                    Ok(())
+                })
             }
         }
-        Ok(())
     }
 
     /// Folds group `i` of `other` into group `mapping[i]`.
@@ -369,67 +335,6 @@ impl Accumulator {
         Ok(Accumulator { values, greatest: self.greatest })
     }
 
-    /// The result column, in the order of `order`.
-    pub(crate) fn finish(&self, order: &[u32], aggregate: &Aggregate) -> Result<ArrayRef> {
-        let pick = |group: &u32| *group as usize;
-        let too_large = || {
-            Error::data(format!(
-                "{} does not fit its type {}: cast the argument to DECIMAL(38, 0)",
-                aggregate.text, aggregate.output_type
-            ))
-        };
-        let array: ArrayRef = match &self.values {
-            Values::Count(counts) => {
-                let counts: arrow::array::Int64Array = order.iter().map(|group| Some(counts[pick(group)])).collect();
-                from_int64(&(Arc::new(counts) as ArrayRef), &aggregate.output_type)?
-            }
-            Values::SumWhole(sums, seen) => {
-                let values = order.iter().map(|group| seen[pick(group)].then_some(sums[pick(group)]));
-                whole_array(values, &aggregate.output_type, too_large)?
-            }
-            Values::AvgWhole(sums, counts) => {
-                let scale = decimal_lift(aggregate)?;
-                let mean = |group: &u32| match counts[pick(group)] {
-                    0 => None,
-                    count => Some(mean(sums[pick(group)], i128::from(count), scale)),
-                };
-                whole_array(order.iter().map(mean), &aggregate.output_type, too_large)?
-            }
-            Values::SumDouble(values, seen) | Values::BestDouble(values, seen) => Arc::new(
-                order
-                    .iter()
-                    .map(|group| seen[pick(group)].then_some(values[pick(group)]))
-                    .collect::<arrow::array::Float64Array>(),
-            ),
-            Values::AvgDouble(sums, counts) => Arc::new(
-                order
-                    .iter()
-                    .map(|group| (counts[pick(group)] > 0).then(|| sums[pick(group)] / counts[pick(group)] as f64))
-                    .collect::<arrow::array::Float64Array>(),
-            ),
-            Values::BestWhole(values, seen) => {
-                let values = order.iter().map(|group| seen[pick(group)].then_some(values[pick(group)]));
-                from_int64(
-                    &(Arc::new(values.collect::<arrow::array::Int64Array>()) as ArrayRef),
-                    &aggregate.output_type,
-                )?
-            }
-            Values::BestDecimal(values, seen) => whole_array(
-                order.iter().map(|group| seen[pick(group)].then_some(values[pick(group)])),
-                &aggregate.output_type,
-                too_large,
-            )?,
-            Values::BestText(values) => Arc::new(
-                order.iter().map(|group| values[pick(group)].as_deref()).collect::<arrow::array::StringArray>(),
-            ),
-        };
-        if array.data_type() == &aggregate.output_type {
-            Ok(array)
-        } else {
-            Ok(arrow::compute::cast(&array, &aggregate.output_type)?)
-        }
-    }
-
     /// Bytes per group, for memory accounting; texts are estimated.
     pub(crate) fn bytes_per_group(&self) -> usize {
         match &self.values {
@@ -467,47 +372,58 @@ fn add(sum: i128, value: i128) -> Result<i128> {
     sum.checked_add(value).ok_or_else(|| Error::data("a sum exceeds 128 bits: the column's values cannot be right"))
 }
 
-/// How many digits the mean of decimals gains: output scale minus input scale.
-fn decimal_lift(aggregate: &Aggregate) -> Result<i128> {
-    match (&aggregate.input_type, &aggregate.output_type) {
-        (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) => {
-            let digits = u32::try_from(i16::from(*to) - i16::from(*from))
-                .map_err(|_| Error::bug(format!("{} loses digits", aggregate.text)))?;
-            10_i128.checked_pow(digits).ok_or_else(|| Error::bug(format!("{} gains too many digits", aggregate.text)))
-        }
-        _ => Ok(1),
+/// Rows of a block: the loop over a block is tight, and what is called per block may be dynamic.
+const BLOCK: usize = 512;
+
+/// Takes a block of (row, group).
+type Fold<'a> = &'a mut dyn FnMut(&[(u32, u32)]) -> Result<()>;
+
+/// Hands the rows that count, with their groups, to `fold`, a block at a time.
+fn in_blocks(argument: &Argument, rows: &[u32], groups: &[u32], fold: Fold<'_>) -> Result<()> {
+    let mut block = Vec::with_capacity(BLOCK.min(rows.len()));
+    for (rows, groups) in rows.chunks(BLOCK).zip(groups.chunks(BLOCK)) {
+        block.clear();
+        block.extend(rows.iter().copied().zip(groups.iter().copied()).filter(|(row, _)| argument.takes(*row as usize)));
+        fold(&block)?;
+    }
+    Ok(())
+}
+
+/// Integers and decimals as 128 bits. The type is looked at once per batch.
+fn whole(
+    argument: &Argument,
+    rows: &[u32],
+    groups: &[u32],
+    mut fold: impl FnMut(usize, i128) -> Result<()>,
+) -> Result<()> {
+    let values = argument.array()?;
+    if let Some(array) = values.as_any().downcast_ref::<arrow::array::Int64Array>() {
+        return in_blocks(argument, rows, groups, &mut |block| {
+            block.iter().try_for_each(|(row, group)| fold(*group as usize, i128::from(array.value(*row as usize))))
+        });
+    }
+    let array = values.as_primitive::<Decimal128Type>();
+    in_blocks(argument, rows, groups, &mut |block| {
+        block.iter().try_for_each(|(row, group)| fold(*group as usize, array.value(*row as usize)))
+    })
+}
+
+fn double(argument: &Argument, rows: &[u32], groups: &[u32], mut fold: impl FnMut(usize, f64)) -> Result<()> {
+    let array = argument.array()?.as_primitive::<Float64Type>();
+    in_blocks(argument, rows, groups, &mut |block| {
+        block.iter().for_each(|(row, group)| fold(*group as usize, array.value(*row as usize)));
+        Ok(())
+    })
+}
+
+fn keep_best<T: PartialOrd>(values: &mut [T], seen: &mut [bool], group: usize, value: T, greatest: bool) {
+    if !seen[group] || better(&value, &values[group], greatest) {
+        values[group] = value;
+        seen[group] = true;
     }
 }
 
-/// Integers round toward zero, as Flink does; decimals round half away from zero.
-fn mean(sum: i128, count: i128, lift: i128) -> i128 {
-    if lift == 1 {
-        return sum / count;
-    }
-    match sum.checked_mul(lift) {
-        Some(scaled) => {
-            let (quotient, rest) = (scaled / count, scaled % count);
-            quotient + if rest.abs() * 2 >= count { scaled.signum() } else { 0 }
-        }
-        None => i128::MAX,
-    }
-}
-
-fn whole_array(
-    values: impl Iterator<Item = Option<i128>>,
-    data_type: &DataType,
-    too_large: impl Fn() -> Error,
-) -> Result<ArrayRef> {
-    if let DataType::Decimal128(precision, _) = data_type {
-        let limit = 10_i128.pow(u32::from(*precision).min(38));
-        let values: Vec<Option<i128>> = values.collect();
-        if values.iter().flatten().any(|value| *value <= -limit || *value >= limit) {
-            return Err(too_large());
-        }
-        let array: arrow::array::Decimal128Array = values.into_iter().collect();
-        return Ok(Arc::new(array.with_data_type(data_type.clone())));
-    }
-    let narrow = |value: Option<i128>| value.map(|value| i64::try_from(value).map_err(|_| too_large())).transpose();
-    let array: arrow::array::Int64Array = values.map(narrow).collect::<Result<Vec<_>>>()?.into_iter().collect();
-    from_int64(&(Arc::new(array) as ArrayRef), data_type)
+fn add_to(sum: &mut i128, value: i128) -> Result<()> {
+    *sum = add(*sum, value)?;
+    Ok(())
 }
