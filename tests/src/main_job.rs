@@ -86,6 +86,7 @@ pub struct MainJob {
     /// What is expected.
     pub oracle: Oracle,
     dead_values: BTreeMap<(i32, i64), Vec<u8>>,
+    bytes: u64,
     database: String,
     folder: Scratch,
     starts: std::sync::atomic::AtomicU32,
@@ -97,14 +98,14 @@ impl MainJob {
         MainJob::prepare_in_batches(name, records, seed, 10_000, "").await
     }
 
-    /// The same, read so slowly that it takes about so many seconds: time to disturb it.
-    pub async fn prepare_slow(name: &str, records: i64, seed: u64, seconds: i64) -> MainJob {
-        // With so many records in its queue librdkafka waits for a second before it fetches again.
-        let queue = records / i64::from(PARTITIONS - 1) / seconds;
-        let options = format!(
-            "'properties.fetch.message.max.bytes' = '16384',\n    'properties.queued.min.messages' = '{queue}',\n"
-        );
-        MainJob::prepare_in_batches(name, records, seed, 50, &options).await
+    /// The same, with a broker that hands the records out so slowly that it takes about so many seconds: time to disturb
+    /// the job.
+    pub async fn prepare_slow(name: &str, records: i64, seed: u64, seconds: u64) -> MainJob {
+        let small_fetches = "'properties.fetch.message.max.bytes' = '16384',\n";
+        let job = MainJob::prepare_in_batches(name, records, seed, 50, small_fetches).await;
+        let client = format!("aqueduct-{}-product_images", job.name);
+        Kafka::shared().limit_reading(&client, job.bytes / seconds);
+        job
     }
 
     async fn prepare_in_batches(name: &str, records: i64, seed: u64, batch: u32, options: &str) -> MainJob {
@@ -119,6 +120,7 @@ impl MainJob {
             name,
             oracle: Oracle::new(1),
             dead_values: BTreeMap::new(),
+            bytes: 0,
             database,
             folder,
             starts: std::sync::atomic::AtomicU32::new(0),
@@ -135,6 +137,7 @@ impl MainJob {
             let records = (0..count).map(|offset| {
                 let mut value = Vec::new();
                 let timestamp_ms = maker.write(partition, offset, &mut value);
+                self.bytes += value.len() as u64;
                 let dead = self.oracle.ledger.dead;
                 self.oracle.record(partition, offset, Some(&value));
                 if self.oracle.ledger.dead > dead {
@@ -181,37 +184,56 @@ impl MainJob {
         start.checkpoints.clone().unwrap_or_else(own)
     }
 
-    /// What the job's addresses are.
+    /// The values of the job's variables.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
-        let (kafka, postgres, gcs) = (Kafka::shared(), Postgres::shared(), Gcs::shared());
-        let path = |path: &Path| path.display().to_string();
-        let mut variables = vec![
-            ("KAFKA_BROKERS", kafka.bootstrap(Listener::Ssl)),
-            ("KAFKA_SECURITY_PROTOCOL", "SSL".into()),
-            ("KAFKA_CA", path(&kafka.tls().ca)),
-            ("KAFKA_CERT", path(&kafka.tls().cert)),
-            ("KAFKA_KEY", path(&kafka.tls().key)),
-            ("KAFKA_TOPIC", self.name.clone()),
-            ("KAFKA_GROUP", format!("{}-group", self.name)),
-            ("RESULTS_TOPIC", format!("{}-results", self.name)),
-            ("POSTGRES_URL", postgres.url(&self.database)),
-            ("POSTGRES_USER", postgres.user().into()),
-            ("POSTGRES_PASSWORD", postgres.password().into()),
-            ("POSTGRES_SSLMODE", "verify-full".into()),
-            ("POSTGRES_CA", path(postgres.ca())),
-            ("RESULTS_BUCKET", gcs.url(&format!("{}/analytics", self.name))),
-        ];
-        if let Some(firestore) = Firestore::try_shared() {
-            variables.push(("FIRESTORE_PROJECT", firestore.project().into()));
-            variables.push(("FIRESTORE_COLLECTION", self.name.clone()));
-            variables.push(("FIRESTORE_EMULATOR", firestore.host().into()));
-        }
-        variables
+        variables(&self.name, &format!("{}-results", self.name), &self.name, &self.database)
+    }
+
+    /// Changes the text of the job; panics when `from` is not in it exactly once.
+    pub fn edit(&self, from: &str, to: &str) {
+        let path = self.folder.path().join("job/job.sql");
+        let sql = std::fs::read_to_string(&path).expect("the job was written");
+        assert_eq!(sql.matches(from).count(), 1, "jobs/image-metrics/job.sql no longer says once: {from}");
+        std::fs::write(&path, sql.replace(from, to)).expect("the scratch folder can be written");
+    }
+
+    /// The database with the table `analytics_metrics`.
+    pub fn database(&self) -> &str {
+        &self.database
     }
 }
 
+/// The variables of `jobs/image-metrics` for the services of this run: Kafka over TLS with a client certificate, Postgres
+/// with full verification, the bucket's folder `NAME/analytics`.
+pub fn variables(topic: &str, results: &str, collection: &str, database: &str) -> Vec<(&'static str, String)> {
+    let (kafka, postgres, gcs) = (Kafka::shared(), Postgres::shared(), Gcs::shared());
+    let path = |path: &Path| path.display().to_string();
+    let mut variables = vec![
+        ("KAFKA_BROKERS", kafka.bootstrap(Listener::Ssl)),
+        ("KAFKA_SECURITY_PROTOCOL", "SSL".into()),
+        ("KAFKA_CA", path(&kafka.tls().ca)),
+        ("KAFKA_CERT", path(&kafka.tls().cert)),
+        ("KAFKA_KEY", path(&kafka.tls().key)),
+        ("KAFKA_TOPIC", topic.into()),
+        ("KAFKA_GROUP", format!("{topic}-group")),
+        ("RESULTS_TOPIC", results.into()),
+        ("POSTGRES_URL", postgres.url(database)),
+        ("POSTGRES_USER", postgres.user().into()),
+        ("POSTGRES_PASSWORD", postgres.password().into()),
+        ("POSTGRES_SSLMODE", "verify-full".into()),
+        ("POSTGRES_CA", path(postgres.ca())),
+        ("RESULTS_BUCKET", gcs.url(&format!("{collection}/analytics"))),
+    ];
+    if let Some(firestore) = Firestore::try_shared() {
+        variables.push(("FIRESTORE_PROJECT", firestore.project().into()));
+        variables.push(("FIRESTORE_COLLECTION", collection.into()));
+        variables.push(("FIRESTORE_EMULATOR", firestore.host().into()));
+    }
+    variables
+}
+
 /// The contract's table, as the old job's users have it.
-async fn create_table(database: &str) {
+pub async fn create_table(database: &str) {
     let mut connection = Postgres::shared().connect(database).await;
     let table = "CREATE TABLE analytics_metrics (window_start timestamptz, size_label text, event_count bigint, total_bytes bigint, \
                  latest_event timestamptz, summary_json jsonb, PRIMARY KEY (window_start, size_label))";

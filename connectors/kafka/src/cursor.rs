@@ -77,8 +77,19 @@ impl Stored {
 
 /// Reads the cursor of the consumer's group.
 pub(crate) fn read(consumer: &Consumer, table: &str, group: &str, topic: &str) -> Result<Option<Stored>> {
+    read_within(STABLE, consumer, table, group, topic)
+}
+
+/// The same with another patience.
+pub(crate) fn read_within(
+    patience: Duration,
+    consumer: &Consumer,
+    table: &str,
+    group: &str,
+    topic: &str,
+) -> Result<Option<Stored>> {
     let what = format!("table '{table}': the sink's cursor in group '{group}' cannot be read");
-    let answer = persist(consumer, STABLE, &what, |slice| {
+    let answer = persist(consumer, patience, &what, |slice| {
         let mut asked = TopicPartitionList::new();
         asked.add_partition(topic, 0);
         let answer = consumer.committed_offsets(asked, slice.max(Duration::from_secs(2)))?;

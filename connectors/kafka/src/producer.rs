@@ -10,7 +10,7 @@ use crate::errors::{self, Complaint};
 use crate::native::Consumer;
 use crate::options::{Guarantee, SinkOptions};
 use crate::rows::Rows;
-use aqueduct_core::{Claimed, Cursor, Epoch, Error, Result};
+use aqueduct_core::{Claimed, Cursor, Epoch, Error, ErrorKind, Result};
 use arrow::record_batch::RecordBatch;
 use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// How long the transaction coordinator may take to take us in: it may have to end another producer's transaction first.
 const INIT: Duration = Duration::from_secs(60);
+/// How long the look before the fence is taken may take.
+const EARLY_LOOK: Duration = Duration::from_secs(2);
 /// How long the offsets of a transaction may take.
 const OFFSETS: Duration = Duration::from_secs(30);
 
@@ -47,8 +49,16 @@ impl Writer {
     ) -> Result<(Self, Cursor)> {
         let group = cursor::group(claimed, table);
         let consumer = Self::connect(table, options, &group)?;
-        // Before `init_transactions`, so that a process that is too old does not disturb the owner.
-        Stored::check(cursor::read(&consumer, table, &group, &options.topic)?, claimed, table)?;
+        // Before `init_transactions`, so that a process that is too old does not disturb the owner. A predecessor that died
+        // inside a transaction keeps the cursor unstable until `init_transactions` ends that transaction: waiting for it
+        // here would wait for the broker's time-out, so no answer is an answer too. The read below decides.
+        match cursor::read_within(EARLY_LOOK, &consumer, table, &group, &options.topic) {
+            Ok(stored) => Stored::check(stored, claimed, table)?,
+            Err(error) if error.kind() == ErrorKind::Retry && options.guarantee == Guarantee::ExactlyOnce => {
+                tracing::info!(table, "a transaction of an earlier process is still open; ending it");
+            }
+            Err(error) => return Err(error),
+        }
         let context = Context::new(format!("{table}: producer"), &options.properties);
         let fixed = fixed(table, options, claimed);
         let producer: ThreadedProducer<Context> =

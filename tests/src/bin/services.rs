@@ -21,7 +21,11 @@ fn main() {
     unsafe {
         let handler = stop as extern "C" fn(i32) as libc::sighandler_t;
         libc::signal(libc::SIGTERM, handler);
-        libc::signal(libc::SIGINT, handler);
+        // A shell starts background programs with SIGINT ignored: then Ctrl-C is for the program in front, which may still
+        // need the services while it ends.
+        if libc::signal(libc::SIGINT, handler) == libc::SIG_IGN {
+            libc::signal(libc::SIGINT, libc::SIG_IGN);
+        }
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
     }
     // The slow ones start side by side; they are Java programs.

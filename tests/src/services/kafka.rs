@@ -126,6 +126,15 @@ impl Kafka {
         &self.address
     }
 
+    /// From now on clients with this `client.id` together read at most so many bytes per second.
+    pub fn limit_reading(&self, client_id: &str, bytes_per_second: u64) {
+        let mut command = java(&["-Xmx256m"]);
+        command.args(["kafka.admin.ConfigCommand", "--bootstrap-server", &self.bootstrap(Listener::Plain), "--alter"]);
+        command.args(["--entity-type", "clients", "--entity-name", client_id]);
+        command.args(["--add-config", &format!("consumer_byte_rate={bytes_per_second}")]);
+        run(&mut command);
+    }
+
     /// SIGKILL; data stays. Only after `start`.
     pub fn kill(&self) {
         self.process().daemon = None;

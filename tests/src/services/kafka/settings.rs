@@ -50,7 +50,7 @@ fn text(dir: &Path, address: &KafkaAddress, store: &Path) -> String {
 }
 
 /// What does not depend on ports. The session settings let a killed broker come back within seconds; without them it is
-/// refused as a duplicate of itself. Records of any age and future are kept, because tests choose their timestamps.
+/// refused as a duplicate of itself. Limits of reading count over short windows, or they begin with a burst. Records of any age and future are kept, because tests choose their timestamps.
 const FIXED: &str = "auto.create.topics.enable=false\n\
     default.replication.factor=1\n\
     min.insync.replicas=1\n\
@@ -68,6 +68,7 @@ const FIXED: &str = "auto.create.topics.enable=false\n\
     log.segment.bytes=268435456\n\
     log.message.timestamp.after.max.ms=9223372036854775807\n\
     message.max.bytes=10485760\n\
+    quota.window.num=2\n\
     num.network.threads=2\n\
     num.io.threads=4\n\
     log.cleaner.dedupe.buffer.size=8388608\n\
