@@ -1,6 +1,9 @@
 //! What goes wrong on real services must say what, where and what next, and end with the exit code that tells an
 //! orchestrator what to do: 2 configuration, 3 data, 4 try again, 5 fenced.
 
+// A test stops where something is not as it must be.
+#![allow(clippy::unwrap_used)]
+
 use aqueduct_tests::main_job::{MainJob, Start};
 use aqueduct_tests::services::{Gcs, Kafka, Postgres, Record};
 use std::path::{Path, PathBuf};
