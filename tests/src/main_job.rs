@@ -101,7 +101,8 @@ impl MainJob {
     /// The same, with a broker that hands the records out so slowly that it takes about so many seconds: time to disturb
     /// the job.
     pub async fn prepare_slow(name: &str, records: i64, seed: u64, seconds: u64) -> MainJob {
-        let small_fetches = "'properties.fetch.message.max.bytes' = '16384',\n";
+        let small_fetches =
+            "'properties.fetch.message.max.bytes' = '16384',\n    'properties.fetch.min.bytes' = '1',\n";
         let job = MainJob::prepare_in_batches(name, records, seed, 50, small_fetches).await;
         let client = format!("aqueduct-{}-product_images", job.name);
         Kafka::shared().limit_reading(&client, job.bytes / seconds);

@@ -35,7 +35,7 @@ async fn all_sinks_hold_what_plain_code_computes() {
 async fn ten_kills_change_nothing() {
     let seed = std::env::var("AQUEDUCT_KILL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(42);
     let mut random = Seeded(seed);
-    let job = MainJob::prepare_slow("killed", record_count(), 2, 30).await;
+    let job = MainJob::prepare_slow("killed", record_count(), 2, 20).await;
     let start = Start { interval_ms: 100, ..Start::default() };
     let mut moments = Vec::new();
     for _ in 0..10 {
@@ -57,7 +57,7 @@ async fn ten_kills_change_nothing() {
 
 #[tokio::test]
 async fn sigterm_drains_and_the_next_start_goes_on_with_other_parallelism() {
-    let job = MainJob::prepare_slow("drained", record_count() / 4, 3, 20).await;
+    let job = MainJob::prepare_slow("drained", record_count() / 4, 3, 12).await;
     for parallelism in [1, 3, 4] {
         let start = Start { parallelism, ..Start::default() };
         let mut run = job.start(&start);
@@ -84,7 +84,7 @@ async fn checkpoints_in_s3_survive_a_kill() {
 }
 
 async fn checkpoints_survive_a_kill(name: &str, url: &str) {
-    let job = MainJob::prepare_slow(name, record_count() / 4, 4, 15).await;
+    let job = MainJob::prepare_slow(name, record_count() / 4, 4, 8).await;
     let start = Start { checkpoints: Some(url.to_owned()), interval_ms: 100, ..Start::default() };
     for _ in 0..2 {
         let mut run = job.start(&start);
@@ -97,7 +97,7 @@ async fn checkpoints_survive_a_kill(name: &str, url: &str) {
 
 #[tokio::test]
 async fn a_second_owner_fences_the_first() {
-    let job = MainJob::prepare_slow("fenced", record_count() / 4, 5, 15).await;
+    let job = MainJob::prepare_slow("fenced", record_count() / 4, 5, 8).await;
     let start = Start { interval_ms: 100, ..Start::default() };
     let mut first = job.start(&start);
     assert!(first.wait(Duration::from_millis(2_500)).is_none(), "it should still read:\n{}", first.log_tail());

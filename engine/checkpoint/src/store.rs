@@ -214,9 +214,15 @@ pub(crate) fn kind_of(error: &object_store::Error) -> ErrorKind {
         | E::NotSupported { .. }
         | E::InvalidPath { .. }
         | E::UnknownConfigurationKey { .. } => ErrorKind::FixConfig,
-        other if local_trouble(other) => ErrorKind::FixConfig,
+        other if local_trouble(other) || refused(other) => ErrorKind::FixConfig,
         _ => ErrorKind::Retry,
     }
+}
+
+/// Lists tell a refusal as `Generic` too; only their text has the status.
+fn refused(error: &object_store::Error) -> bool {
+    let text = error.to_string();
+    ["401", "403", "404"].iter().any(|status| text.contains(&format!("status code: {status}")))
 }
 
 /// The local file system tells everything as `Generic`; the cause below it says whether waiting can help.

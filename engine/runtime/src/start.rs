@@ -92,9 +92,8 @@ pub(crate) async fn start(
     let sources: Vec<SharedSource> =
         environment.sources.into_iter().map(|source| Arc::new(Mutex::new(source))).collect();
     let found = discover(&plan, &sources).await?;
-    let ids = Arc::new(SystemIds);
-    let store = environment.checkpoint_store.clone();
-    let (log, head) = ShardLog::own(store, &environment.checkpoint_root, &settings.job, ShardId(0), ids).await?;
+    let (store, root) = (environment.checkpoint_store.clone(), &environment.checkpoint_root);
+    let (log, head) = ShardLog::own(store, root, &settings.job, ShardId(0), Arc::new(SystemIds)).await?;
     let begun = clock.steady();
     head.as_ref().map_or(Ok(()), |head| check_fits(&plan, head))?;
     let totals = head.as_ref().map(Totals::of).transpose()?.unwrap_or_default();
