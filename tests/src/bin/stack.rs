@@ -5,6 +5,7 @@
 use aqueduct_generate::records::RecordMaker;
 use aqueduct_tests::main_job::{self, PARTITIONS};
 use aqueduct_tests::services::daemon::{Scratch, free_port};
+use aqueduct_tests::services::kafka::Writer;
 use aqueduct_tests::services::{Firestore, Gcs, Kafka, Listener, Postgres, Record, S3};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,11 +30,12 @@ fn main() {
     println!("  writing {FIRST_RECORDS} records to {TOPIC}, then {RECORDS_PER_SECOND} each second");
     let maker = RecordMaker::new(&main_job::generator(FIRST_RECORDS, 1));
     let each = FIRST_RECORDS / i64::from(PARTITIONS - 1);
-    fill(&maker, 0..each);
+    let writer = Kafka::shared().writer(10_000);
+    fill(&writer, &maker, 0..each);
     std::thread::spawn(move || {
         let step = RECORDS_PER_SECOND / i64::from(PARTITIONS - 1);
         for second in 0.. {
-            fill(&maker, each + second * step..each + (second + 1) * step);
+            fill(&writer, &maker, each + second * step..each + (second + 1) * step);
             std::thread::sleep(Duration::from_secs(1));
         }
     });
@@ -47,15 +49,16 @@ fn main() {
 }
 
 /// The same offsets of each partition but the last, which stays idle.
-fn fill(maker: &RecordMaker, offsets: std::ops::Range<i64>) {
+fn fill(writer: &Writer, maker: &RecordMaker, offsets: std::ops::Range<i64>) {
     for partition in 0..PARTITIONS - 1 {
-        let records = offsets.clone().map(|offset| {
+        for offset in offsets.clone() {
             let mut value = Vec::new();
             let timestamp_ms = maker.write(partition, offset, &mut value);
-            Record { key: None, value: Some(value), timestamp_ms: Some(timestamp_ms) }
-        });
-        Kafka::shared().produce(TOPIC, partition, records);
+            let record = Record { key: None, value: Some(value), timestamp_ms: Some(timestamp_ms) };
+            writer.write(TOPIC, partition, record);
+        }
     }
+    writer.flush();
 }
 
 fn run(program: &Path, folder: &Path, http: &str, variables: &[(&str, String)]) -> i32 {
@@ -65,7 +68,7 @@ fn run(program: &Path, folder: &Path, http: &str, variables: &[(&str, String)]) 
         command.arg("--set").arg(format!("{name}={value}"));
     }
     // The last partition is idle from the start: a short timeout lets the first windows close soon.
-    command.args(["--http", http, "-D", "table.exec.source.idle-timeout=3 s"]);
+    command.args(["--http", http, "-D", "table.exec.source.idle-timeout=10 s"]);
     command.arg("--checkpoint-dir").arg(Gcs::shared().url("checkpoints")).current_dir(folder);
     command.envs(Gcs::shared().env()).envs(S3::try_shared().map(S3::env).unwrap_or_default());
     let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", program.display()));
@@ -83,7 +86,7 @@ fn describe(program: &Path, database: &str, http: &str, variables: &[(&str, Stri
     println!("                   {program} status http://{http}");
     println!("    kafka          {} (plain), topics {TOPIC}, {RESULTS}", kafka.bootstrap(Listener::Plain));
     println!(
-        "    postgres       PGPASSWORD=\\\"$(echo {} | base64 -d)\\\" psql \\\n                     \"host=localhost port={} user={} dbname={database} sslmode=verify-full sslrootcert={ca}\" \\\n                     -c 'SELECT * FROM analytics_metrics ORDER BY 1 DESC LIMIT 10'",
+        "    postgres       PGPASSWORD=\"$(echo {} | base64 -d)\" psql \\\n                     \"host=localhost port={} user={} dbname={database} sslmode=verify-full sslrootcert={ca}\" \\\n                     -c 'SELECT * FROM analytics_metrics ORDER BY 1 DESC LIMIT 10'",
         base64(postgres.password()),
         postgres.port(),
         postgres.user()

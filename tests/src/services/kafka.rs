@@ -5,7 +5,7 @@
 mod client;
 mod settings;
 
-pub use client::{Consumed, Record};
+pub use client::{Consumed, Record, Writer};
 
 use super::daemon::{Daemon, Scratch, free_port, listens, run};
 use super::tls::TlsFiles;

@@ -134,27 +134,20 @@ impl Kafka {
         batch: u32,
         records: impl IntoIterator<Item = Record>,
     ) {
+        let writer = self.writer(batch);
+        records.into_iter().for_each(|record| writer.write(topic, partition, record));
+        writer.flush();
+    }
+
+    /// Writes now and then, on one connection; with at most so many records in a batch.
+    pub fn writer(&self, batch: u32) -> Writer {
         let failed = Arc::new(Mutex::new(None));
         let mut config = self.client(Listener::Plain);
         config.set("enable.idempotence", "true").set("linger.ms", "5").set("batch.size", "262144");
         config.set("queue.buffering.max.messages", "100000").set("batch.num.messages", batch.to_string());
-        let producer: ThreadedProducer<Deliveries> =
+        let producer =
             config.create_with_context(Deliveries { failed: failed.clone() }).expect("the settings are ours");
-        for record in records {
-            let mut outgoing: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition);
-            outgoing.key = record.key.as_deref();
-            outgoing.payload = record.value.as_deref();
-            outgoing.timestamp = record.timestamp_ms;
-            while let Err((e, again)) = producer.send(outgoing) {
-                let full = matches!(e, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
-                assert!(full, "produce to {topic}[{partition}]: {e}");
-                std::thread::sleep(Duration::from_millis(2));
-                outgoing = again;
-            }
-        }
-        producer.flush(PATIENCE).unwrap_or_else(|e| panic!("produce to {topic}[{partition}]: {e}"));
-        let failed = failed.lock().expect("nobody panics with it").take();
-        assert!(failed.is_none(), "produce to {topic}[{partition}]: {failed:?}");
+        Writer { producer, failed }
     }
 
     /// Every record of committed transactions (and outside of any), by partition and offset.
@@ -263,6 +256,41 @@ fn consumed(message: &impl Message) -> Consumed {
         value: message.payload().map(<[u8]>::to_vec),
         timestamp_ms: message.timestamp().to_millis(),
         headers,
+    }
+}
+
+/// Writes records, in order, each once.
+pub struct Writer {
+    producer: ThreadedProducer<Deliveries>,
+    failed: Arc<Mutex<Option<String>>>,
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("failed", &self.failed).finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    /// Takes a record; waits while the queue is full.
+    pub fn write(&self, topic: &str, partition: i32, record: Record) {
+        let mut outgoing: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition);
+        outgoing.key = record.key.as_deref();
+        outgoing.payload = record.value.as_deref();
+        outgoing.timestamp = record.timestamp_ms;
+        while let Err((e, again)) = self.producer.send(outgoing) {
+            let full = matches!(e, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
+            assert!(full, "produce to {topic}[{partition}]: {e}");
+            std::thread::sleep(Duration::from_millis(2));
+            outgoing = again;
+        }
+    }
+
+    /// Returns when everything is acknowledged.
+    pub fn flush(&self) {
+        self.producer.flush(PATIENCE).unwrap_or_else(|e| panic!("produce: {e}"));
+        let failed = self.failed.lock().expect("nobody panics with it").take();
+        assert!(failed.is_none(), "produce: {failed:?}");
     }
 }
 
