@@ -38,6 +38,8 @@ pub struct Environment {
     pub checkpoint_store: Arc<dyn ObjectStore>,
     /// See `checkpoint_store`.
     pub checkpoint_root: Path,
+    /// `execution.checkpointing.dir` as the user wrote it, for messages.
+    pub checkpoint_url: String,
     /// A local folder for RocksDB; emptied at the start.
     pub state_dir: PathBuf,
     /// One per [`JobPlan::sources`], in order.

@@ -87,13 +87,13 @@ pub(crate) async fn start(
     environment: Environment,
     status: &StatusBoard,
 ) -> Result<Started> {
-    let plan = Arc::new(plan);
-    let clock = environment.clock.clone();
+    let (plan, clock) = (Arc::new(plan), environment.clock.clone());
     let sources: Vec<SharedSource> =
         environment.sources.into_iter().map(|source| Arc::new(Mutex::new(source))).collect();
     let found = discover(&plan, &sources).await?;
     let (store, root) = (environment.checkpoint_store.clone(), &environment.checkpoint_root);
-    let (log, head) = ShardLog::own(store, root, &settings.job, ShardId(0), Arc::new(SystemIds)).await?;
+    let owned = ShardLog::own(store, root, &settings.job, ShardId(0), Arc::new(SystemIds)).await;
+    let (log, head) = owned.map_err(|error| error.context(format!("checkpoints in {}", environment.checkpoint_url)))?;
     let begun = clock.steady();
     head.as_ref().map_or(Ok(()), |head| check_fits(&plan, head))?;
     let totals = head.as_ref().map(Totals::of).transpose()?.unwrap_or_default();

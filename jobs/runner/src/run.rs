@@ -126,6 +126,7 @@ fn assemble(planned: PlannedJob, state: &StateDir) -> Result<Job> {
     let environment = Environment {
         checkpoint_store,
         checkpoint_root,
+        checkpoint_url: planned.settings.checkpoint_dir.clone(),
         state_dir: state.path().to_owned(),
         sources,
         sinks,

@@ -376,6 +376,7 @@ impl World {
         let environment = Environment {
             checkpoint_store: self.store.clone(),
             checkpoint_root: object_store::path::Path::from("checkpoints"),
+            checkpoint_url: "memory".to_owned(),
             state_dir: state_dir.to_owned(),
             sources: vec![Box::new(rows)],
             sinks: self.sinks.iter().map(|sink| Box::new(sink.clone()) as Box<dyn Sink>).collect(),
