@@ -5,7 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 use aqueduct_tests::main_job::{MainJob, Start, record_count};
-use aqueduct_tests::services::{Gcs, S3};
+use aqueduct_tests::services::{Gcs, Postgres, S3};
+use futures::FutureExt;
 use std::time::Duration;
 
 /// Numbers that are the same in every run (splitmix64).
@@ -28,6 +29,14 @@ async fn all_sinks_hold_what_plain_code_computes() {
     let start = Start::default();
     job.run_to_end(&start);
     job.verify(&start).await;
+    // The comparison itself must be able to fail: here one row goes missing.
+    let mut connection = Postgres::shared().connect(job.database()).await;
+    let delete = "DELETE FROM analytics_metrics WHERE (window_start, size_label) = \
+                  (SELECT window_start, size_label FROM analytics_metrics LIMIT 1)";
+    sqlx::raw_sql(delete).execute(&mut connection).await.unwrap();
+    let noticed = std::panic::AssertUnwindSafe(job.verify(&start)).catch_unwind().await.unwrap_err();
+    let message = noticed.downcast_ref::<String>().unwrap();
+    assert!(message.contains("Postgres: 1 differences") && message.contains("missing"), "{message}");
 }
 
 /// `AQUEDUCT_KILL_SEED` repeats a run.
