@@ -1,5 +1,6 @@
 //! What the integration tests stand on: launchers of real services ([`services`]), an independent computation of the main
-//! job ([`oracle`]), that job on real services ([`main_job`]), and the laws of the architecture ([`law`]).
+//! job ([`oracle`]), that job on real services ([`main_job`]), the laws of the architecture ([`law`]), and a simulation of the
+//! whole shard ([`sim`]).
 //!
 //! Nothing here is part of the shipped binary, and nothing here is engine code: the services and the oracle share no
 //! line with what they judge.
@@ -8,3 +9,4 @@ pub mod law;
 pub mod main_job;
 pub mod oracle;
 pub mod services;
+pub mod sim;
