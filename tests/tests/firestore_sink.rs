@@ -86,6 +86,7 @@ async fn documents_are_whole_and_ids_are_the_keys() {
         columns: columns.clone(),
         primary_key: vec![0, 1],
         partitioned_by: vec![],
+        fail_points: aqueduct_core::FailPoints::default(),
     };
     let arrays: Vec<ArrayRef> = vec![
         Arc::new(TimestampMillisecondArray::from(vec![1_767_225_600_000, 1_767_225_660_500]).with_timezone("UTC")),

@@ -172,6 +172,7 @@ async fn every_type_and_its_null_arrive() {
             columns: columns.iter().map(|(column, ..)| column.clone()).collect(),
             primary_key: vec![],
             partitioned_by: vec![],
+            fail_points: aqueduct_core::FailPoints::default(),
         };
         let arrays = columns.iter().map(|(_, array, ..)| array.clone()).collect();
         let batch = RecordBatch::try_new(TableColumn::schema(&spec.columns), arrays).expect("the arrays fit");

@@ -31,6 +31,7 @@ fn sink(pairs: &[(&str, &str)]) -> Result<SinkOptions> {
         columns: vec![column("a", ColumnKind::Physical), column("b", ColumnKind::Physical)],
         primary_key: vec![1],
         partitioned_by: vec![],
+        fail_points: aqueduct_core::FailPoints::default(),
     };
     SinkOptions::parse(&spec)
 }

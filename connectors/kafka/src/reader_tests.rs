@@ -24,6 +24,7 @@ fn a_reader_shares_its_queue_memory_among_its_partitions() {
         columns: vec![],
         declared: vec![],
         job: "job".into(),
+        fail_points: aqueduct_core::FailPoints::default(),
     };
     let queued = |splits| {
         let (_, value) =

@@ -20,6 +20,7 @@ fn spec() -> SinkSpec {
         columns: vec![column("label", DataType::Utf8), column("count", DataType::Int64)],
         primary_key: vec![],
         partitioned_by: vec![],
+        fail_points: aqueduct_core::FailPoints::default(),
     }
 }
 

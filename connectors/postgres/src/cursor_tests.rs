@@ -58,6 +58,7 @@ fn the_highest_generation_is_reserved() {
         columns: vec![],
         primary_key: vec![],
         partitioned_by: vec![],
+        fail_points: aqueduct_core::FailPoints::default(),
     };
     assert!(Key::new(&claimed(1), &spec).is_ok());
     assert_eq!(Key::new(&claimed(u64::MAX), &spec).unwrap_err().kind(), ErrorKind::Bug);

@@ -33,6 +33,7 @@ fn spec() -> SinkSpec {
         ],
         primary_key: vec![0, 1],
         partitioned_by: vec![],
+        fail_points: aqueduct_core::FailPoints::default(),
     }
 }
 

@@ -38,6 +38,11 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// The metadata columns of the source side.
     fn metadata(&self) -> Vec<MetadataKey>;
 
+    /// The names of every fail point that its sources and sinks pass.
+    fn fail_points(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// A source for a table. Errors are [`crate::ErrorKind::FixConfig`] and name table and option.
     fn source(&self, spec: &SourceSpec) -> Result<Box<dyn Source>>;
 

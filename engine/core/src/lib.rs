@@ -15,6 +15,7 @@
 
 mod connector;
 mod error;
+mod fail;
 pub mod json;
 mod options;
 mod position;
@@ -28,6 +29,7 @@ pub mod conformance;
 
 pub use connector::{Connector, MetadataKey, Roles};
 pub use error::{Error, ErrorKind, Result};
+pub use fail::FailPoints;
 pub use options::{OptionDef, Options, parse_duration};
 pub use position::{Epoch, Generation, JobName, Lineage, Offset, ShardId, SplitId};
 pub use sink::{Claimed, CommitPermit, Cursor, SealedEpoch, Sink, SinkSpec};

@@ -3,7 +3,7 @@
 //! What is delivered when, and whether this process may deliver at all, is decided in the checkpoint room; the right to
 //! apply arrives as a [`CommitPermit`].
 
-use crate::{Epoch, Generation, JobName, Lineage, Options, Result, ShardId, TableColumn};
+use crate::{Epoch, FailPoints, Generation, JobName, Lineage, Options, Result, ShardId, TableColumn};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 
@@ -20,6 +20,8 @@ pub struct SinkSpec {
     pub primary_key: Vec<usize>,
     /// Indexes into `columns` of `PARTITIONED BY (...)`; empty without one.
     pub partitioned_by: Vec<usize>,
+    /// Passed where something was decided and is not yet durable.
+    pub fail_points: FailPoints,
 }
 
 /// Who writes: the owner of a shard, after its claim was verified.

@@ -2,7 +2,7 @@
 //!
 //! Watermarks, lateness and windows are the engine's; a source only decodes and counts.
 
-use crate::{Offset, Options, Result, SplitId, TableColumn};
+use crate::{FailPoints, Offset, Options, Result, SplitId, TableColumn};
 use arrow::record_batch::RecordBatch;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -20,6 +20,8 @@ pub struct SourceSpec {
     pub declared: Vec<TableColumn>,
     /// The job's name, for client ids and progress groups.
     pub job: String,
+    /// Passed where something was decided and is not yet durable.
+    pub fail_points: FailPoints,
 }
 
 /// What must stay the same between a checkpoint and a restart, such as cluster and topic ids: name to id.

@@ -2,7 +2,7 @@
 //!
 //! Parsing text into these happens in the runner; no default is decided here.
 
-use aqueduct_core::{Clock, JobName, Sink, Source};
+use aqueduct_core::{Clock, FailPoints, JobName, Sink, Source};
 use aqueduct_plan::JobPlan;
 use object_store::{ObjectStore, path::Path};
 use std::path::PathBuf;
@@ -48,6 +48,8 @@ pub struct Environment {
     pub sinks: Vec<Box<dyn Sink>>,
     /// Wall and steady time.
     pub clock: Arc<dyn Clock>,
+    /// Passed where something was decided and is not yet durable.
+    pub fail_points: FailPoints,
 }
 
 /// A job ready to run.

@@ -34,6 +34,9 @@ use aqueduct_core::Result;
 use std::sync::Arc;
 use tokio::sync::watch;
 
+/// The fail points of this crate, every name that it passes.
+pub const FAIL_POINTS: &[&str] = &[];
+
 /// Runs a job as one shard until its bounded input ends (`Ok`, state `Finished`), `stop` turns true (`Ok`, state `Stopped`:
 /// everything read is sealed, and delivered if the sinks answer), or something cannot be cured by waiting (`Err`).
 ///

@@ -154,6 +154,7 @@ fn sink_table(job: &Job<'_>, insert: usize) -> Result<SinkTable> {
             columns: insert.columns.clone(),
             primary_key: indexes(&table.primary_key),
             partitioned_by: indexes(&table.partitioned_by),
+            fail_points: aqueduct_core::FailPoints::default(),
         },
     })
 }

@@ -77,6 +77,9 @@ pub(crate) enum Verb {
     /// Look into checkpoints.
     #[command(subcommand, after_help = STATE_EXAMPLES)]
     State(StateVerb),
+    /// List the fail points that tests can arm.
+    #[command(hide = true)]
+    FailPoints,
 }
 
 fn long_run_help() -> String {

@@ -1,6 +1,6 @@
 //! The connectors that this binary knows: the one place where engine and connectors meet.
 
-use aqueduct_core::{Connector, Error, Result, Sink, Source};
+use aqueduct_core::{Connector, Error, FailPoints, Result, Sink, SinkSpec, Source, SourceSpec};
 use aqueduct_plan::JobPlan;
 use std::sync::Arc;
 
@@ -19,13 +19,25 @@ pub(crate) fn all() -> Vec<Arc<dyn Connector>> {
 }
 
 /// One source per table that is read, in the plan's order. Checks every option; connects to nothing.
-pub(crate) fn sources(plan: &JobPlan, known: &[Arc<dyn Connector>]) -> Result<Vec<Box<dyn Source>>> {
-    plan.sources.iter().map(|table| named(known, &table.connector)?.source(&table.spec)).collect()
+pub(crate) fn sources(
+    plan: &JobPlan,
+    known: &[Arc<dyn Connector>],
+    points: &FailPoints,
+) -> Result<Vec<Box<dyn Source>>> {
+    let make = |table: &aqueduct_plan::SourceTable| {
+        let spec = SourceSpec { fail_points: points.clone(), ..table.spec.clone() };
+        named(known, &table.connector)?.source(&spec)
+    };
+    plan.sources.iter().map(make).collect()
 }
 
 /// One sink per table that is written, in the plan's order. Checks every option; connects to nothing.
-pub(crate) fn sinks(plan: &JobPlan, known: &[Arc<dyn Connector>]) -> Result<Vec<Box<dyn Sink>>> {
-    plan.sinks.iter().map(|table| named(known, &table.connector)?.sink(&table.spec)).collect()
+pub(crate) fn sinks(plan: &JobPlan, known: &[Arc<dyn Connector>], points: &FailPoints) -> Result<Vec<Box<dyn Sink>>> {
+    let make = |table: &aqueduct_plan::SinkTable| {
+        let spec = SinkSpec { fail_points: points.clone(), ..table.spec.clone() };
+        named(known, &table.connector)?.sink(&spec)
+    };
+    plan.sinks.iter().map(make).collect()
 }
 
 fn named<'a>(known: &'a [Arc<dyn Connector>], name: &str) -> Result<&'a Arc<dyn Connector>> {

@@ -73,7 +73,7 @@ fn the_job_in_the_readme_is_sound() {
         ..Default::default()
     };
     let planned = crate::job::prepare_at(folder.path(), &values).unwrap();
-    connectors::sources(&planned.plan, &planned.connectors).unwrap();
-    connectors::sinks(&planned.plan, &planned.connectors).unwrap();
+    connectors::sources(&planned.plan, &planned.connectors, &aqueduct_core::FailPoints::default()).unwrap();
+    connectors::sinks(&planned.plan, &planned.connectors, &aqueduct_core::FailPoints::default()).unwrap();
     assert!(planned.warnings.is_empty(), "{:?}", planned.warnings);
 }

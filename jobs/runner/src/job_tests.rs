@@ -44,7 +44,7 @@ fn what_the_user_leaves_out_goes_to_the_quarantine() {
     assert_eq!(planned.plan.sources.len(), 1);
     let late = planned.plan.sinks.iter().find(|sink| sink.spec.table == "aqueduct_quarantine_late").unwrap();
     assert_eq!(late.spec.options.get("path"), Some("/data/check/counts-job/quarantine/late"));
-    connectors::sinks(&planned.plan, &planned.connectors).unwrap();
+    connectors::sinks(&planned.plan, &planned.connectors, &aqueduct_core::FailPoints::default()).unwrap();
 }
 
 #[test]

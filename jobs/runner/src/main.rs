@@ -8,6 +8,7 @@ mod connectors;
 #[cfg(test)]
 mod docs_tests;
 mod exit;
+mod fail_points;
 mod http;
 mod human;
 mod job;
@@ -63,6 +64,10 @@ fn start(verb: Verb) -> Result<()> {
         Verb::Status(args) => wait(status_cmd::run(args)),
         Verb::Query(args) => wait(query::run(args)),
         Verb::State(verb) => wait(state_cmd::run(verb)),
+        Verb::FailPoints => {
+            fail_points::list();
+            Ok(())
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::cli::RunArgs;
 use crate::clock::SystemClock;
 use crate::job::PlannedJob;
 use crate::state_dir::StateDir;
-use crate::{connectors, exit, http, job, logs, panel, process, signals, summary};
+use crate::{connectors, exit, fail_points, http, job, logs, panel, process, signals, summary};
 use aqueduct_bucket::store::{StoreOptions, open_store};
 use aqueduct_core::{Error, Result};
 use aqueduct_runtime::{Environment, Job, JobState, StatusBoard, StatusSnapshot};
@@ -119,8 +119,9 @@ fn announce(planned: &PlannedJob) {
 }
 
 fn assemble(planned: PlannedJob, state: &StateDir) -> Result<Job> {
-    let sources = connectors::sources(&planned.plan, &planned.connectors)?;
-    let sinks = connectors::sinks(&planned.plan, &planned.connectors)?;
+    let fail_points = fail_points::armed()?;
+    let sources = connectors::sources(&planned.plan, &planned.connectors, &fail_points)?;
+    let sinks = connectors::sinks(&planned.plan, &planned.connectors, &fail_points)?;
     let (checkpoint_store, checkpoint_root) =
         open_checkpoints(&planned.settings.checkpoint_dir, planned.settings.checkpoint_endpoint.clone(), true)?;
     let environment = Environment {
@@ -131,6 +132,7 @@ fn assemble(planned: PlannedJob, state: &StateDir) -> Result<Job> {
         sources,
         sinks,
         clock: Arc::new(SystemClock::new()),
+        fail_points,
     };
     Ok(Job { plan: planned.plan, settings: planned.settings.runtime, environment })
 }

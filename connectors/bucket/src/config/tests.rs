@@ -32,6 +32,7 @@ fn spec(options: &[(&str, &str)]) -> SinkSpec {
         ],
         primary_key: vec![0, 2],
         partitioned_by: vec![],
+        fail_points: aqueduct_core::FailPoints::default(),
     }
 }
 

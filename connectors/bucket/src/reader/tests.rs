@@ -37,6 +37,7 @@ fn spec(format: &str, columns: Vec<TableColumn>) -> SinkSpec {
         columns,
         primary_key: vec![],
         partitioned_by: vec![],
+        fail_points: aqueduct_core::FailPoints::default(),
     }
 }
 

@@ -93,6 +93,7 @@ fn options_are_checked_and_reading_is_refused() {
         columns: columns(),
         declared: columns(),
         job: "job".into(),
+        fail_points: aqueduct_core::FailPoints::default(),
     };
     for connector in [&PrintConnector as &dyn Connector, &BlackholeConnector] {
         let error = connector.source(&source).err().unwrap();

@@ -60,6 +60,7 @@ pub fn spec(table: &str, options: &[(&str, &str)], keyed: bool) -> SinkSpec {
         columns: columns(),
         primary_key: if keyed { vec![0] } else { vec![] },
         partitioned_by: vec![],
+        fail_points: crate::FailPoints::default(),
     }
 }
 

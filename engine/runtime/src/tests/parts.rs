@@ -260,6 +260,7 @@ fn sink_table(name: &str, schema: &Schema) -> SinkTable {
             columns,
             primary_key: Vec::new(),
             partitioned_by: Vec::new(),
+            fail_points: aqueduct_core::FailPoints::default(),
         },
     }
 }
@@ -278,6 +279,7 @@ pub(super) fn plan(changed: bool) -> JobPlan {
         declared: columns.clone(),
         columns,
         job: "test".to_owned(),
+        fail_points: aqueduct_core::FailPoints::default(),
     };
     let event_time = EventTimeSpec {
         column: 0,
@@ -381,6 +383,7 @@ impl World {
             sources: vec![Box::new(rows)],
             sinks: self.sinks.iter().map(|sink| Box::new(sink.clone()) as Box<dyn Sink>).collect(),
             clock: Arc::new(Steady(Instant::now())),
+            fail_points: aqueduct_core::FailPoints::default(),
         };
         Job { plan: plan(changed), settings, environment }
     }

@@ -68,6 +68,7 @@ pub(super) fn build(table: &Table, used: &BTreeSet<String>, idle: Option<Duratio
             columns,
             declared: table.declared(),
             job: job.to_string(),
+            fail_points: aqueduct_core::FailPoints::default(),
         },
         computed: Stage { filter: None, project, schema: output, text },
         event_time,
