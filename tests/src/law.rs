@@ -2,6 +2,7 @@
 //! exceptions is the business of `tests/architecture.rs`.
 
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One `.rs` file: its path from the root, with `/`, and its text.
 #[derive(Debug, Clone)]
@@ -152,6 +153,40 @@ fn function_name(line: &str) -> Option<&str> {
     }
     let name = rest.strip_prefix("fn ")?;
     name.split(['(', '<']).next()
+}
+
+/// Fail points that are passed and not registered, or registered and never passed, room by room. A room's registry is its
+/// `const FAIL_POINTS`, and a point is passed by `.hit("name")`, with the name as a literal.
+pub fn fail_point_faults(files: &[SourceFile]) -> Vec<String> {
+    let mut rooms: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for file in files.iter().filter(|file| !file.is_test() && !file.path.starts_with("tests/")) {
+        let room: Vec<&str> = file.path.splitn(3, '/').take(2).collect();
+        let (passed, registered) = rooms.entry(room.join("/")).or_default();
+        let code = file.code();
+        for (at, call) in code.match_indices(".hit(") {
+            match literal(&code[at + call.len()..]) {
+                Some(name) => drop(passed.insert(name.to_owned())),
+                None => faults.push(format!("{}: a fail point without a literal name", file.path)),
+            }
+        }
+        let registries = code.split("const FAIL_POINTS").skip(1).filter_map(|rest| rest.split("];").next());
+        registered.extend(registries.flat_map(|list| list.split('"').skip(1).step_by(2)).map(str::to_owned));
+    }
+    let mut names = BTreeMap::new();
+    for (room, (passed, registered)) in &rooms {
+        faults.extend(passed.difference(registered).map(|name| format!("{room}: '{name}' is passed, not registered")));
+        faults
+            .extend(registered.difference(passed).map(|name| format!("{room}: '{name}' is registered, never passed")));
+        let twice = registered.iter().filter_map(|name| Some((name, names.insert(name.clone(), room)?)));
+        faults.extend(twice.map(|(name, other)| format!("{room}: '{name}' is a fail point of {other} too")));
+    }
+    faults
+}
+
+/// The text of the string that `code` begins with.
+fn literal(code: &str) -> Option<&str> {
+    code.trim_start().strip_prefix('"')?.split('"').next()
 }
 
 /// Every file says first what its duty is.

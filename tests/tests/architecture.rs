@@ -131,6 +131,38 @@ fn permits_come_from_the_checkpoint_room() {
 }
 
 #[test]
+fn a_fail_point_can_be_unknown_or_forgotten() {
+    let found = |files: &[(&str, &str)]| {
+        let files: Vec<SourceFile> = files.iter().map(|(path, text)| SourceFile::new(path, text)).collect();
+        law::fail_point_faults(&files)
+    };
+    let registry = (
+        "connectors/x/src/lib.rs",
+        "const FAIL_POINTS: &[&str] = &[\n    \"sink.x.before\",\n    \"sink.x.after\",\n];",
+    );
+    let passes = "points.hit(\"sink.x.before\");\npoints.hit(\n    \"sink.x.after\",\n);";
+    assert_none(found(&[registry, ("connectors/x/src/sink.rs", passes)]));
+    let unknown = found(&[registry, ("connectors/x/src/sink.rs", &format!("{passes}\npoints.hit(\"sink.x.new\");"))]);
+    assert_eq!(unknown, ["connectors/x: 'sink.x.new' is passed, not registered"]);
+    let forgotten = found(&[registry, ("connectors/x/src/sink.rs", "points.hit(\"sink.x.after\");")]);
+    assert_eq!(forgotten, ["connectors/x: 'sink.x.before' is registered, never passed"]);
+    let elsewhere = found(&[registry, ("connectors/y/src/sink.rs", passes)]);
+    assert_eq!(elsewhere.len(), 4, "another room's registry does not count: {elsewhere:?}");
+    let hidden = found(&[registry, ("connectors/x/src/sink.rs", &format!("{passes}\npoints.hit(name);"))]);
+    assert_eq!(hidden, ["connectors/x/src/sink.rs: a fail point without a literal name"]);
+    assert_none(found(&[
+        registry,
+        ("connectors/x/src/sink.rs", passes),
+        ("connectors/x/src/sink_tests.rs", "p.hit(\"t\");"),
+    ]));
+}
+
+#[test]
+fn fail_points_are_registered_and_passed() {
+    assert_none(law::fail_point_faults(&sources()));
+}
+
+#[test]
 fn length_can_be_too_much() {
     let body = "    let x = 1;\n".repeat(70);
     let long = format!(

@@ -3,7 +3,7 @@
 use crate::layout::{NamePiece, parse_template};
 use crate::store::{Location, StoreOptions};
 use aqueduct_core::json::{JsonOptions, TimestampFormat};
-use aqueduct_core::{Error, OptionDef, Options, Result, SinkSpec, TableColumn};
+use aqueduct_core::{Error, FailPoints, OptionDef, Options, Result, SinkSpec, TableColumn};
 use arrow::datatypes::DataType;
 
 /// Every option of the connector.
@@ -130,6 +130,7 @@ pub(crate) struct SinkConfig {
     pub(crate) key: Vec<usize>,
     /// Indexes of the columns that stand in the files.
     pub(crate) file_columns: Vec<usize>,
+    pub(crate) points: FailPoints,
 }
 
 impl SinkConfig {
@@ -157,6 +158,7 @@ impl SinkConfig {
             common,
             layout,
             file_columns,
+            points: spec.fail_points.clone(),
         })
     }
 }

@@ -10,6 +10,15 @@ use arrow::datatypes::DataType;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FilesystemConnector;
 
+/// Where a test may stop the process: between what was decided and what is durable.
+const FAIL_POINTS: &[&str] = &[
+    "sink.filesystem.before-claim",
+    "sink.filesystem.after-claim",
+    "sink.filesystem.before-object",
+    "sink.filesystem.before-entry",
+    "sink.filesystem.after-entry",
+];
+
 impl Connector for FilesystemConnector {
     fn name(&self) -> &'static str {
         "filesystem"
@@ -28,6 +37,10 @@ impl Connector for FilesystemConnector {
             MetadataKey { key: FILE_PATH, data_type: DataType::Utf8 },
             MetadataKey { key: OFFSET, data_type: DataType::Int64 },
         ]
+    }
+
+    fn fail_points(&self) -> &'static [&'static str] {
+        FAIL_POINTS
     }
 
     fn source(&self, spec: &SourceSpec) -> Result<Box<dyn Source>> {

@@ -32,3 +32,19 @@ mod source;
 pub mod store;
 
 pub use connector::FilesystemConnector;
+
+/// The same sink over a store of a simulation. No part of the connector's interface.
+#[doc(hidden)]
+pub mod simulation {
+    use crate::config::SinkConfig;
+    use crate::sink::FilesystemSink;
+    use aqueduct_core::{Result, Sink, SinkSpec};
+    use object_store::ObjectStore;
+    use object_store::path::Path;
+    use std::sync::Arc;
+
+    /// A sink that reads its options from `spec` and writes below `path` of `store`.
+    pub fn sink(spec: &SinkSpec, store: Arc<dyn ObjectStore>, path: Path) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(FilesystemSink::over(SinkConfig::new(spec)?, store, path)?))
+    }
+}

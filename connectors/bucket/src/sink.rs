@@ -58,11 +58,8 @@ impl FilesystemSink {
     }
 
     /// On a store that is open already.
-    #[cfg(test)]
-    pub(crate) fn on(config: SinkConfig, store: Arc<dyn ObjectStore>, path: Path) -> Self {
-        let mut sink = Self::new(config).expect("a test's table is right");
-        sink.store = Some((store, path));
-        sink
+    pub(crate) fn over(config: SinkConfig, store: Arc<dyn ObjectStore>, path: Path) -> Result<Self> {
+        Ok(Self { store: Some((store, path)), ..Self::new(config)? })
     }
 
     fn store(&mut self) -> Result<(Arc<dyn ObjectStore>, Path)> {
@@ -82,7 +79,10 @@ impl FilesystemSink {
         };
         // Right before the entry: the writes may have taken long.
         opened.ledger.check(sealed.after).await?;
-        opened.ledger.commit(epoch, sealed.after, sealed.sealed_at_ms, &files).await
+        self.config.points.hit("sink.filesystem.before-entry");
+        opened.ledger.commit(epoch, sealed.after, sealed.sealed_at_ms, &files).await?;
+        self.config.points.hit("sink.filesystem.after-entry");
+        Ok(())
     }
 }
 
@@ -124,6 +124,7 @@ impl Target<'_> {
 
     async fn write_part(&self, name: String, bytes: Bytes) -> Result<()> {
         let address = self.sink.config.common.address(&name);
+        self.sink.config.points.hit("sink.filesystem.before-object");
         match create(self.store, &under(self.path, &name)?, &bytes, &address).await? {
             Created::Holds => Ok(()),
             Created::Other(_) => Err(self.foreign(&address)),
@@ -157,6 +158,7 @@ impl Target<'_> {
 
     async fn create_object(&self, object: &RowObject) -> Result<Created> {
         let address = self.sink.config.common.address(&object.name);
+        self.sink.config.points.hit("sink.filesystem.before-object");
         create(self.store, &under(self.path, &object.name)?, &object.bytes, &address).await
     }
 
@@ -181,6 +183,7 @@ impl Target<'_> {
         let address = self.sink.config.common.address(&object.name);
         let path = under(self.path, &object.name)?;
         let check = self.opened.ledger.check(self.after);
+        self.sink.config.points.hit("sink.filesystem.before-object");
         if replace(self.store, &path, &object.bytes, found.version, &address, check).await? {
             return Ok(());
         }
@@ -209,7 +212,9 @@ impl Sink for FilesystemSink {
         let named = |error: Error| error.context(format!("table '{table}'"));
         let (store, path) = self.store().map_err(named)?;
         let address = &self.config.common.path;
+        self.config.points.hit("sink.filesystem.before-claim");
         let (ledger, cursor) = Ledger::claim(store, &path, address, &table, claimed).await.map_err(named)?;
+        self.config.points.hit("sink.filesystem.after-claim");
         self.opened = Some(Opened { claimed: claimed.clone(), label: label(claimed), ledger, cursor });
         Ok(cursor)
     }

@@ -1,10 +1,12 @@
-//! The two calls that the sink needs, each with a deadline.
+//! The two calls that the sink needs, over gRPC, each with a deadline.
 //!
 //! It retries nothing: whether a call may be repeated is the fence's business.
 
 use crate::config::Config;
+use crate::database::{Database, Outcome, Service};
 use crate::error::{Failure, connecting, preparing};
 use aqueduct_core::{Error, Result};
+use async_trait::async_trait;
 use gcloud_sdk::google::firestore::v1::firestore_client::FirestoreClient;
 use gcloud_sdk::google::firestore::v1::{CommitRequest, CommitResponse, Document, GetDocumentRequest, Write};
 use gcloud_sdk::{GoogleApi, GoogleAuthMiddleware};
@@ -14,6 +16,17 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
 const GOOGLE: &str = "https://firestore.googleapis.com";
+
+/// The service of the options.
+#[derive(Debug)]
+pub(crate) struct Firestore(pub(crate) Config);
+
+#[async_trait]
+impl Service for Firestore {
+    async fn connect(&self) -> Result<Box<dyn Database>> {
+        Ok(Box::new(Client::connect(&self.0).await?))
+    }
+}
 
 /// A connection to a database.
 #[derive(Clone)]
@@ -46,8 +59,21 @@ impl Client {
         Ok(Self { door, database: config.location.to_string(), request_timeout: config.request_timeout })
     }
 
-    /// A document, or `None` if there is no such document (or database: a commit tells).
-    pub(crate) async fn get(&self, name: String) -> std::result::Result<Option<Document>, Failure> {
+    async fn within<T>(
+        &self,
+        answer: impl Future<Output = std::result::Result<Response<T>, Status>>,
+    ) -> std::result::Result<T, Failure> {
+        match tokio::time::timeout(self.request_timeout, answer).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(Failure::from(Box::new(status))),
+            Err(_) => Err(Failure::Silent(self.request_timeout)),
+        }
+    }
+}
+
+#[async_trait]
+impl Database for Client {
+    async fn get(&self, name: String) -> Outcome<Option<Document>> {
         let request = GetDocumentRequest { name, ..GetDocumentRequest::default() };
         let answer = match self.door.clone() {
             Door::Google(mut client) => self.within(client.get_document(request)).await,
@@ -59,23 +85,11 @@ impl Client {
         }
     }
 
-    /// All writes, or none.
-    pub(crate) async fn commit(&self, writes: Vec<Write>) -> std::result::Result<CommitResponse, Failure> {
+    async fn commit(&self, writes: Vec<Write>) -> Outcome<CommitResponse> {
         let request = CommitRequest { database: self.database.clone(), writes, ..CommitRequest::default() };
         match self.door.clone() {
             Door::Google(mut client) => self.within(client.commit(request)).await,
             Door::Emulator(mut client) => self.within(client.commit(as_owner(request))).await,
-        }
-    }
-
-    async fn within<T>(
-        &self,
-        answer: impl Future<Output = std::result::Result<Response<T>, Status>>,
-    ) -> std::result::Result<T, Failure> {
-        match tokio::time::timeout(self.request_timeout, answer).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(Failure::from(Box::new(status))),
-            Err(_) => Err(Failure::Silent(self.request_timeout)),
         }
     }
 }

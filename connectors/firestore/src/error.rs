@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 /// A failed call.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The server's answer, or the client's own in its name.
     #[error("{0}")]
     Status(#[from] Box<Status>),

@@ -1,6 +1,6 @@
 //! The Firestore sink: a row becomes a whole document, an epoch becomes atomic commits behind a fence document.
 //!
-//! The anatomy: `config` (options), `client` (calls with deadlines), `error` (what the operator does next), `id`
+//! The anatomy: `config` (options), `database` (the border to the service), `client` (calls with deadlines), `error` (what the operator does next), `id`
 //! (documents' ids), `value` (Arrow to Firestore), `rows` (last row of a document), `fence` (who may write, and what is
 //! written), `sink` (the contract). There is no source side.
 //!
@@ -21,6 +21,7 @@
 
 mod client;
 mod config;
+mod database;
 mod error;
 mod fence;
 mod id;
@@ -55,6 +56,15 @@ const OPTIONS: &[OptionDef] = &[
     OptionDef::with_default("request.timeout", "60 s", "How long to wait for an answer."),
 ];
 
+/// Where a test may stop the process: between what was decided and what is durable.
+const FAIL_POINTS: &[&str] = &[
+    "sink.firestore.after-fence-read",
+    "sink.firestore.after-claim",
+    "sink.firestore.before-commit",
+    "sink.firestore.between-chunks",
+    "sink.firestore.after-commit",
+];
+
 impl Connector for FirestoreConnector {
     fn name(&self) -> &'static str {
         "firestore"
@@ -72,6 +82,10 @@ impl Connector for FirestoreConnector {
         Vec::new()
     }
 
+    fn fail_points(&self) -> &'static [&'static str] {
+        FAIL_POINTS
+    }
+
     fn source(&self, spec: &SourceSpec) -> Result<Box<dyn Source>> {
         let table = &spec.table;
         Err(aqueduct_core::Error::config(format!(
@@ -81,5 +95,19 @@ impl Connector for FirestoreConnector {
 
     fn sink(&self, spec: &SinkSpec) -> Result<Box<dyn Sink>> {
         Ok(Box::new(sink::FirestoreSink::new(spec)?))
+    }
+}
+
+/// The same sink over a service of a simulation. No part of the connector's interface.
+#[doc(hidden)]
+pub mod simulation {
+    pub use crate::database::{Database, Outcome, Service};
+    pub use crate::error::Failure;
+    use aqueduct_core::{Result, Sink, SinkSpec};
+    use std::sync::Arc;
+
+    /// A sink that reads its options from `spec` and writes to `service`.
+    pub fn sink(spec: &SinkSpec, service: Arc<dyn Service>) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(crate::sink::FirestoreSink::over(spec, service)?))
     }
 }

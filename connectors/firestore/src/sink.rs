@@ -1,7 +1,8 @@
 //! The contract of `Sink` over the parts: open takes the fence, apply commits chunk after chunk behind it.
 
-use crate::client::Client;
+use crate::client::Firestore;
 use crate::config::Config;
+use crate::database::{Database, Service};
 use crate::error::{Failure, call as failed};
 use crate::fence::{self, Fence};
 use crate::{rows, value};
@@ -10,12 +11,14 @@ use async_trait::async_trait;
 use gcloud_sdk::google::firestore::v1::{CommitResponse, Write};
 use gcloud_sdk::prost::Message;
 use gcloud_sdk::prost_types::Timestamp;
+use std::sync::Arc;
 
 /// A collection in Firestore.
 #[derive(Debug)]
 pub(crate) struct FirestoreSink {
     config: Config,
     spec: SinkSpec,
+    service: Arc<dyn Service>,
     /// None before `open` and after any error.
     session: Option<Session>,
 }
@@ -23,7 +26,7 @@ pub(crate) struct FirestoreSink {
 /// A claim that has been taken.
 #[derive(Debug)]
 struct Session {
-    client: Client,
+    database: Box<dyn Database>,
     claimed: Claimed,
     fence_name: String,
     /// As it stands, as far as this owner knows, and when it was written.
@@ -35,17 +38,26 @@ impl FirestoreSink {
     /// Checks options and types; connects to nothing.
     pub(crate) fn new(spec: &SinkSpec) -> Result<Self> {
         value::check_types(spec)?;
-        Ok(Self { config: Config::new(spec)?, spec: spec.clone(), session: None })
+        let config = Config::new(spec)?;
+        let service = Arc::new(Firestore(config.clone()));
+        Ok(Self { config, spec: spec.clone(), service, session: None })
+    }
+
+    /// The same over another service than the options'.
+    pub(crate) fn over(spec: &SinkSpec, service: Arc<dyn Service>) -> Result<Self> {
+        Ok(Self { service, ..Self::new(spec)? })
     }
 
     async fn claim(&self, claimed: &Claimed) -> Result<Session> {
         let table = &self.spec.table;
-        let client = Client::connect(&self.config).await.map_err(|error| error.context(format!("table '{table}'")))?;
+        let points = &self.spec.fail_points;
+        let database = self.service.connect().await.map_err(|error| error.context(format!("table '{table}'")))?;
         let fence_name = fence::name(&self.config, claimed, &self.spec);
-        let (found, seen) = self.read_fence(&client, &fence_name).await?;
+        let (found, seen) = self.read_fence(database.as_ref(), &fence_name).await?;
+        points.hit("sink.firestore.after-fence-read");
         let mine = fence::decide_open(found.as_ref(), claimed, &self.spec, fence::target(&self.config))?;
         let doing = format!("table '{table}': taking the fence {fence_name}");
-        let response = match client.commit(vec![mine.write(&fence_name, seen)]).await {
+        let response = match database.commit(vec![mine.write(&fence_name, seen)]).await {
             Ok(response) => response,
             // Somebody took it in between; who, is known at the next opening. A missing database says NOT_FOUND, too.
             Err(failure) if failure.is_refusal() && !(found.is_none() && is_missing(&failure)) => {
@@ -53,15 +65,16 @@ impl FirestoreSink {
             }
             Err(failure) => return Err(failed(&self.config.location, &doing, failure)),
         };
+        points.hit("sink.firestore.after-claim");
         let seen = written(&response, &doing)?;
-        Ok(Session { client, claimed: claimed.clone(), fence_name, fence: mine, seen })
+        Ok(Session { database, claimed: claimed.clone(), fence_name, fence: mine, seen })
     }
 
     /// The fence as it stands, and since when.
-    async fn read_fence(&self, client: &Client, name: &str) -> Result<(Option<Fence>, Option<Timestamp>)> {
+    async fn read_fence(&self, database: &dyn Database, name: &str) -> Result<(Option<Fence>, Option<Timestamp>)> {
         let doing = format!("table '{}': reading the fence {name}", self.spec.table);
         let document =
-            client.get(name.to_owned()).await.map_err(|failure| failed(&self.config.location, &doing, failure))?;
+            database.get(name.to_owned()).await.map_err(|failure| failed(&self.config.location, &doing, failure))?;
         match document {
             None => Ok((None, None)),
             Some(document) => {
@@ -83,13 +96,15 @@ impl FirestoreSink {
         let entries = rows::arrange(&epoch.batches, &self.config, &self.spec)?;
         let mut done = session.fence.done(number, entries.len());
         let doing = format!("table '{}': epoch {number}", self.spec.table);
+        let points = &self.spec.fail_points;
         loop {
             let (documents, next) = self.chunk(&entries, done, epoch);
             done = next;
             let fence = session.fence.advanced(number, done, entries.len());
             let mut writes = vec![fence.write(&session.fence_name, Some(session.seen))];
             writes.extend(documents);
-            let response = match session.client.commit(writes).await {
+            points.hit("sink.firestore.before-commit");
+            let response = match session.database.commit(writes).await {
                 Ok(response) => response,
                 Err(failure) if failure.is_refusal() => return Err(self.refusal(session, &doing, failure).await),
                 Err(failure) => return Err(failed(&self.config.location, &doing, failure)),
@@ -97,8 +112,10 @@ impl FirestoreSink {
             session.seen = written(&response, &doing)?;
             session.fence = fence;
             if done >= entries.len() {
+                points.hit("sink.firestore.after-commit");
                 return Ok(());
             }
+            points.hit("sink.firestore.between-chunks");
         }
     }
 
@@ -119,7 +136,7 @@ impl FirestoreSink {
 
     /// Why a commit was refused: a newer owner, a lost race, or a fence that is gone.
     async fn refusal(&self, session: &Session, doing: &str, failure: Failure) -> Error {
-        match self.read_fence(&session.client, &session.fence_name).await {
+        match self.read_fence(session.database.as_ref(), &session.fence_name).await {
             Ok((found, seen)) if seen != Some(session.seen) => fence::decide_refusal(found.as_ref(), &session.fence),
             // The fence is as we left it: contention, or something else that was not there.
             Ok(_) if failure.code() == Some(tonic::Code::Aborted) => failed(&self.config.location, doing, failure),

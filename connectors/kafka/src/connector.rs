@@ -10,6 +10,20 @@ use aqueduct_core::{Connector, MetadataKey, OptionDef, Result, Roles, Sink, Sink
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KafkaConnector;
 
+/// Where a test may stop the process: between what was decided and what is durable or visible.
+const FAIL_POINTS: &[&str] = &[
+    "source.kafka.before-assign",
+    "source.kafka.after-assign",
+    "source.kafka.before-progress",
+    "source.kafka.after-progress",
+    "sink.kafka.before-init",
+    "sink.kafka.after-init",
+    "sink.kafka.after-begin",
+    "sink.kafka.after-produce",
+    "sink.kafka.before-commit",
+    "sink.kafka.after-commit",
+];
+
 impl Connector for KafkaConnector {
     fn name(&self) -> &'static str {
         "kafka"
@@ -25,6 +39,10 @@ impl Connector for KafkaConnector {
 
     fn metadata(&self) -> Vec<MetadataKey> {
         columns::keys()
+    }
+
+    fn fail_points(&self) -> &'static [&'static str] {
+        FAIL_POINTS
     }
 
     fn source(&self, spec: &SourceSpec) -> Result<Box<dyn Source>> {

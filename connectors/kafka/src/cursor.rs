@@ -3,15 +3,13 @@
 //! The group is `aqueduct.<job>.<shard>.<table>`, the partition is 0 of the sink's topic, the offset is the epoch, the metadata
 //! is `L<lineage>;g<generation>`. Reading is stable (it waits for open transactions); writing is the producer's.
 
+use crate::broker::Mark;
 use crate::client::persist;
 use crate::native::Consumer;
 use aqueduct_core::{Claimed, Cursor, Epoch, Error, Generation, Lineage, Result};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::time::Duration;
-
-/// A transaction that a dead process left open can hold the offset back until the broker ends it.
-const STABLE: Duration = Duration::from_secs(30);
 
 /// The group of a sink.
 pub(crate) fn group(claimed: &Claimed, table: &str) -> String {
@@ -61,33 +59,44 @@ impl Stored {
         Some(Self { lineage: Lineage(lineage.parse().ok()?), generation: Generation(generation.parse().ok()?), epoch })
     }
 
-    /// The list to be committed.
-    pub(crate) fn offsets(self, topic: &str) -> Result<TopicPartitionList> {
-        let mut list = TopicPartitionList::new();
-        let mut element = list.add_partition(topic, 0);
-        let epoch = i64::try_from(self.epoch.0)
+    /// As brokers take it.
+    pub(crate) fn mark(self) -> Result<Mark> {
+        let offset = i64::try_from(self.epoch.0)
             .map_err(|_| Error::bug(format!("epoch {} does not fit an offset", self.epoch)))?;
-        element
-            .set_offset(Offset::Offset(epoch))
-            .map_err(|error| Error::bug(format!("epoch {epoch} is no offset: {error}")))?;
-        element.set_metadata(self.metadata());
-        Ok(list)
+        Ok(Mark { offset, metadata: self.metadata() })
+    }
+
+    /// As brokers gave it.
+    pub(crate) fn read(mark: &Mark, table: &str, group: &str) -> Result<Self> {
+        let Mark { offset, metadata } = mark;
+        Self::parse(*offset, metadata).ok_or_else(|| {
+            Error::config(format!(
+                "table '{table}': group '{group}' holds offset {offset} with '{metadata}', which no sink of this engine wrote: delete the \
+                 group's offset, or rename the job"
+            ))
+        })
     }
 }
 
-/// Reads the cursor of the consumer's group.
-pub(crate) fn read(consumer: &Consumer, table: &str, group: &str, topic: &str) -> Result<Option<Stored>> {
-    read_within(STABLE, consumer, table, group, topic)
+/// The list to be committed.
+pub(crate) fn offsets(mark: &Mark, topic: &str) -> Result<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    let mut element = list.add_partition(topic, 0);
+    element
+        .set_offset(Offset::Offset(mark.offset))
+        .map_err(|error| Error::bug(format!("epoch {} is no offset: {error}", mark.offset)))?;
+    element.set_metadata(&mark.metadata);
+    Ok(list)
 }
 
-/// The same with another patience.
-pub(crate) fn read_within(
+/// Reads the cursor of the consumer's group, for at most `patience`.
+pub(crate) fn read(
     patience: Duration,
     consumer: &Consumer,
     table: &str,
     group: &str,
     topic: &str,
-) -> Result<Option<Stored>> {
+) -> Result<Option<Mark>> {
     let what = format!("table '{table}': the sink's cursor in group '{group}' cannot be read");
     let answer = persist(consumer, patience, &what, |slice| {
         let mut asked = TopicPartitionList::new();
@@ -100,14 +109,7 @@ pub(crate) fn read_within(
     let elements = answer.elements();
     let Some(element) = elements.first() else { return Ok(None) };
     let Offset::Offset(offset) = element.offset() else { return Ok(None) };
-    let stored = Stored::parse(offset, element.metadata());
-    stored.map(Some).ok_or_else(|| {
-        Error::config(format!(
-            "table '{table}': group '{group}' holds offset {offset} with '{}', which no sink of this engine wrote: delete the group's \
-             offset, or rename the job",
-            element.metadata()
-        ))
-    })
+    Ok(Some(Mark { offset, metadata: element.metadata().to_owned() }))
 }
 
 #[cfg(test)]

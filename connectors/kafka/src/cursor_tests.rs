@@ -16,7 +16,11 @@ fn a_cursor_survives_its_text() {
     for foreign in ["", "L2", "g7;L2", "Lx;g7", "L2;g"] {
         assert_eq!(Stored::parse(41, foreign), None, "{foreign}");
     }
-    let list = stored.offsets("results").unwrap();
+    let mark = stored.mark().unwrap();
+    assert_eq!(Stored::read(&mark, "t", "g").unwrap(), stored);
+    let foreign = Mark { metadata: "spark".into(), ..mark.clone() };
+    assert_eq!(Stored::read(&foreign, "t", "g").unwrap_err().kind(), ErrorKind::FixConfig);
+    let list = offsets(&mark, "results").unwrap();
     let element = list.find_partition("results", 0).expect("partition 0");
     assert_eq!((element.offset(), element.metadata()), (Offset::Offset(41), "L2;g7"));
 }

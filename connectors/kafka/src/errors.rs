@@ -7,11 +7,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 /// An error as librdkafka told it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Complaint {
+pub struct Complaint {
     /// The code.
-    pub(crate) code: Code,
+    pub code: Code,
     /// librdkafka's own text: broker, cause.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl Complaint {
@@ -165,12 +165,6 @@ pub(crate) fn fenced(code: Code) -> bool {
 /// The code of a client's error; errors without one count as failures of the client itself.
 pub(crate) fn code_of(error: &KafkaError) -> Code {
     error.rdkafka_error_code().unwrap_or(Code::Fail)
-}
-
-/// `what` failed: the outer error, with the kind that the code asks for and librdkafka's text.
-pub(crate) fn failure(what: &str, error: KafkaError) -> Error {
-    let complaint = Complaint { code: code_of(&error), text: text_of(&error) };
-    describe(what, &complaint).with_source(error)
 }
 
 /// `what` failed because of `complaint`.

@@ -10,6 +10,7 @@
 //! | `decode`, `columns` | messages to Arrow batches, dead letters |
 //! | `source`, `offsets`, `reader` | splits, where they begin and end; one reader per thread |
 //! | `sink`, `cursor`, `producer`, `rows` | the transactional sink, its cursor and fence, its records |
+//! | `broker`, `link` | the border between the sink's decisions and the brokers; librdkafka behind it |
 //!
 //! # The source
 //! Partitions are assigned by hand at the checkpoint's offsets; offsets committed to a group only show progress. A table
@@ -27,6 +28,7 @@
 //! topic. Brokers forget offsets of a group that is silent for `offsets.retention.minutes` (7 days): the sink renews its own
 //! while it runs; after a longer stop the cursor is gone.
 
+mod broker;
 mod client;
 mod columns;
 mod connector;
@@ -35,6 +37,7 @@ mod cursor;
 mod decode;
 mod errors;
 mod files;
+mod link;
 mod native;
 mod offsets;
 mod options;
@@ -47,3 +50,18 @@ mod source;
 mod tokens;
 
 pub use connector::KafkaConnector;
+
+/// The same sink over brokers of a simulation. No part of the connector's interface.
+#[doc(hidden)]
+pub mod simulation {
+    pub use crate::broker::{Broker, Failure, Identity, Link, Mark, Outcome, Records, Step, Trouble, Way};
+    pub use crate::errors::Complaint;
+    use crate::options::SinkOptions;
+    use aqueduct_core::{Result, Sink, SinkSpec};
+    use std::sync::Arc;
+
+    /// A sink that reads its options from `spec` and writes to `broker`.
+    pub fn sink(spec: &SinkSpec, broker: Arc<dyn Broker>) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(crate::sink::KafkaSink::over(spec, SinkOptions::parse(spec)?, broker)?))
+    }
+}

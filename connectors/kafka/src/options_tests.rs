@@ -12,8 +12,14 @@ fn options(pairs: &[(&str, &str)]) -> Options {
 }
 
 fn source(pairs: &[(&str, &str)]) -> Result<SourceOptions> {
-    let spec =
-        SourceSpec { table: "t".into(), options: options(pairs), columns: vec![], declared: vec![], job: "job".into() };
+    let spec = SourceSpec {
+        table: "t".into(),
+        options: options(pairs),
+        columns: vec![],
+        declared: vec![],
+        job: "job".into(),
+        fail_points: aqueduct_core::FailPoints::default(),
+    };
     SourceOptions::parse(&spec)
 }
 

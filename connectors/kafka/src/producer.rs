@@ -1,303 +1,253 @@
-//! The writing client of a sink: opens behind the fence, writes an epoch and its cursor in one transaction.
+//! The writing half of a sink: opens behind the fence, writes an epoch and its cursor in one transaction.
 //!
-//! Everything here blocks. A writer that has failed once is broken for good: its transaction may have been committed or
-//! not, and only a new producer (which ends the old one's transactions) and a stable read of the cursor can tell.
+//! A writer that has failed once is broken for good: its transaction may have been committed or not, and only a new producer
+//! (which ends the old one's transactions) and a stable read of the cursor can tell. What brokers and clients do stands
+//! behind the border of `broker`.
 
-use crate::client::{check_brokers, create, partitions, questions, topic_metadata};
-use crate::context::Context;
+use crate::broker::{Broker, Failure, Identity, Link, Records, Step, Trouble, Way};
 use crate::cursor::{self, Stored};
 use crate::errors::{self, Complaint};
-use crate::native::Consumer;
 use crate::options::{Guarantee, SinkOptions};
 use crate::rows::Rows;
-use aqueduct_core::{Claimed, Cursor, Epoch, Error, ErrorKind, Result};
+use aqueduct_core::{Claimed, Cursor, Epoch, Error, ErrorKind, FailPoints, Result};
 use arrow::record_batch::RecordBatch;
-use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerGroupMetadata};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
-use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long the transaction coordinator may take to take us in: it may have to end another producer's transaction first.
-const INIT: Duration = Duration::from_secs(60);
 /// How long the look before the fence is taken may take.
 const EARLY_LOOK: Duration = Duration::from_secs(2);
-/// How long the offsets of a transaction may take.
-const OFFSETS: Duration = Duration::from_secs(30);
+/// A transaction that a dead process left open can hold the cursor back until the broker ends it.
+const STABLE: Duration = Duration::from_secs(30);
+/// How often the cursor is handed to a transaction.
+const TRIES: usize = 3;
+
+/// What a writer is made from.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) table: String,
+    pub(crate) options: SinkOptions,
+    pub(crate) rows: Arc<Rows>,
+    pub(crate) points: FailPoints,
+}
 
 /// An open writer.
 pub(crate) struct Writer {
-    table: String,
-    options: SinkOptions,
-    rows: Arc<Rows>,
+    plan: Plan,
     claimed: Claimed,
-    group: String,
-    metadata: ConsumerGroupMetadata,
-    producer: ThreadedProducer<Context>,
-    consumer: Arc<Consumer>,
+    identity: Identity,
+    link: Box<dyn Link>,
     cursor: Epoch,
     broken: bool,
 }
 
 impl Writer {
     /// Connects, takes the fence and finds the cursor.
-    pub(crate) fn open(
-        table: &str,
-        options: &SinkOptions,
-        rows: Arc<Rows>,
-        claimed: &Claimed,
-    ) -> Result<(Self, Cursor)> {
-        let group = cursor::group(claimed, table);
-        let consumer = Self::connect(table, options, &group)?;
+    pub(crate) async fn open(broker: &dyn Broker, plan: Plan, claimed: &Claimed) -> Result<(Self, Cursor)> {
+        let identity = Identity {
+            job: claimed.job.as_str().to_owned(),
+            group: cursor::group(claimed, &plan.table),
+            transactional_id: transactional_id(&plan, claimed),
+        };
+        let link = broker.connect(&identity).await?;
+        let mut writer = Self { plan, claimed: claimed.clone(), identity, link, cursor: Epoch::ZERO, broken: false };
+        match writer.take_fence().await {
+            Ok(cursor) => Ok((writer, cursor)),
+            Err(error) => {
+                writer.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn take_fence(&mut self) -> Result<Cursor> {
+        let transactional = self.plan.options.guarantee == Guarantee::ExactlyOnce;
         // Before `init_transactions`, so that a process that is too old does not disturb the owner. A predecessor that died
         // inside a transaction keeps the cursor unstable until `init_transactions` ends that transaction: waiting for it
         // here would wait for the broker's time-out, so no answer is an answer too. The read below decides.
-        match cursor::read_within(EARLY_LOOK, &consumer, table, &group, &options.topic) {
-            Ok(stored) => Stored::check(stored, claimed, table)?,
-            Err(error) if error.kind() == ErrorKind::Retry && options.guarantee == Guarantee::ExactlyOnce => {
-                tracing::info!(table, "a transaction of an earlier process is still open; ending it");
+        match self.stored(EARLY_LOOK).await {
+            Ok(stored) => Stored::check(stored, &self.claimed, &self.plan.table)?,
+            Err(error) if error.kind() == ErrorKind::Retry && transactional => {
+                tracing::info!(table = self.plan.table, "a transaction of an earlier process is still open; ending it");
             }
             Err(error) => return Err(error),
         }
-        let context = Context::new(format!("{table}: producer"), &options.properties);
-        let fixed = fixed(table, options, claimed);
-        let producer: ThreadedProducer<Context> =
-            create(&options.properties.config(&defaults(table, options, claimed), &fixed), context, table)?;
-        if options.guarantee == Guarantee::ExactlyOnce {
-            // From its success on, every older producer of this id is refused, and nothing of theirs is pending.
-            producer.init_transactions(INIT).map_err(|error| {
-                errors::failure(&format!("table '{table}': the Kafka transactions cannot begin"), error)
-            })?;
+        self.link.produce().await?;
+        if transactional {
+            self.plan.points.hit("sink.kafka.before-init");
+            self.link.step(Step::Init).await.map_err(|failure| self.cannot_begin(failure))?;
+            self.plan.points.hit("sink.kafka.after-init");
         }
-        let stored = cursor::read(&consumer, table, &group, &options.topic)?;
-        Stored::check(stored, claimed, table)?;
-        let cursor = Stored::cursor_of(stored, claimed);
-        let metadata = consumer
-            .group_metadata()
-            .ok_or_else(|| Error::bug(format!("table '{table}': a consumer without a group")))?;
-        let mut writer = Self {
-            table: table.to_owned(),
-            options: options.clone(),
-            rows,
-            claimed: claimed.clone(),
-            group,
-            metadata,
-            producer,
-            consumer,
-            cursor: cursor.0,
-            broken: false,
-        };
-        if stored != Some(Stored::of(claimed, cursor.0)) {
+        let stored = self.stored(STABLE).await?;
+        Stored::check(stored, &self.claimed, &self.plan.table)?;
+        let cursor = Stored::cursor_of(stored, &self.claimed);
+        self.cursor = cursor.0;
+        if stored != Some(Stored::of(&self.claimed, cursor.0)) {
             // The fence of this generation must outlive this process: an older one that opens later reads it here.
-            writer.write(cursor.0, &[])?;
+            self.write(cursor.0, &[]).await?;
         }
-        Ok((writer, cursor))
+        Ok(cursor)
     }
 
-    fn connect(table: &str, options: &SinkOptions, group: &str) -> Result<Arc<Consumer>> {
-        let fixed = [
-            ("group.id", group.to_owned()),
-            ("enable.auto.commit", "false".to_owned()),
-            ("auto.offset.reset", "error".to_owned()),
-            ("isolation.level", "read_committed".to_owned()),
-        ];
-        let consumer = questions(&options.properties, table, "cursor", &fixed)?;
-        let metadata = topic_metadata(&consumer, &options.properties, table, &options.topic, crate::client::CONNECT)?;
-        partitions(&metadata, table, &options.topic)?;
-        check_brokers(&metadata, &options.properties, table, &options.topic)?;
-        Ok(consumer)
+    async fn stored(&mut self, patience: Duration) -> Result<Option<Stored>> {
+        let mark = self.link.stored(patience).await?;
+        mark.map(|mark| Stored::read(&mark, &self.plan.table, &self.identity.group)).transpose()
+    }
+
+    fn cannot_begin(&self, failure: Failure) -> Error {
+        match failure {
+            Failure::Told(error) => error,
+            Failure::Client(trouble) => described(
+                &format!("table '{}': the Kafka transactions cannot begin", self.plan.table),
+                &trouble.own.clone(),
+                *trouble,
+            ),
+        }
     }
 
     /// Makes the rows of `epoch` visible and moves the cursor from `after` to it.
-    pub(crate) fn apply(&mut self, after: Epoch, epoch: Epoch, batches: &[RecordBatch]) -> Result<()> {
+    pub(crate) async fn apply(&mut self, after: Epoch, epoch: Epoch, batches: &[RecordBatch]) -> Result<()> {
         if after != self.cursor || epoch <= after {
             return Err(Error::bug(format!(
                 "table '{}': epoch {epoch} after {after} was to be applied, but the Kafka sink stands at {}",
-                self.table, self.cursor
+                self.plan.table, self.cursor
             )));
         }
-        self.write(epoch, batches)
+        self.write(epoch, batches).await
     }
 
     /// Writes the cursor again, so that the broker does not forget it.
-    pub(crate) fn renew(&mut self) -> Result<()> {
-        self.write(self.cursor, &[])
+    pub(crate) async fn renew(&mut self) -> Result<()> {
+        self.write(self.cursor, &[]).await
     }
 
-    fn write(&mut self, epoch: Epoch, batches: &[RecordBatch]) -> Result<()> {
+    /// Gives the clients back.
+    pub(crate) async fn close(self) {
+        self.link.close().await;
+    }
+
+    async fn write(&mut self, epoch: Epoch, batches: &[RecordBatch]) -> Result<()> {
         if self.broken {
             return Err(Error::retry(format!(
                 "table '{}': the Kafka producer has failed before: open the sink again",
-                self.table
+                self.plan.table
             )));
         }
         self.broken = true;
-        self.producer.context().forget();
-        match self.options.guarantee {
-            Guarantee::ExactlyOnce => self.write_transaction(epoch, batches)?,
-            Guarantee::AtLeastOnce | Guarantee::None => self.write_plain(epoch, batches)?,
+        let records = Records { rows: Arc::clone(&self.plan.rows), batches: batches.to_vec() };
+        match self.plan.options.guarantee {
+            Guarantee::ExactlyOnce => self.write_transaction(epoch, records).await?,
+            Guarantee::AtLeastOnce | Guarantee::None => self.write_plain(epoch, records).await?,
         }
         self.broken = false;
         self.cursor = epoch;
         Ok(())
     }
 
-    fn write_transaction(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<()> {
-        let offsets = Stored::of(&self.claimed, epoch).offsets(&self.options.topic)?;
-        self.producer.begin_transaction().map_err(|error| self.failure("begin", epoch, error))?;
-        self.send(epoch, batches)?;
-        self.send_offsets(&offsets).map_err(|error| self.failure("write the cursor of", epoch, error))?;
-        self.producer
-            .commit_transaction(self.options.transaction_timeout)
-            .map_err(|error| self.failure("commit", epoch, error))
+    async fn write_transaction(&mut self, epoch: Epoch, records: Records) -> Result<()> {
+        let points = self.plan.points.clone();
+        if let Err(failure) = self.link.step(Step::Begin).await {
+            return Err(self.failure("begin", epoch, failure).await);
+        }
+        points.hit("sink.kafka.after-begin");
+        if let Err(failure) = self.link.send(records).await {
+            return Err(self.failure("send a row of", epoch, failure).await);
+        }
+        points.hit("sink.kafka.after-produce");
+        if let Err(failure) = self.mark_transaction(epoch).await {
+            return Err(self.failure("write the cursor of", epoch, failure).await);
+        }
+        points.hit("sink.kafka.before-commit");
+        if let Err(failure) = self.link.step(Step::Commit).await {
+            return Err(self.failure("commit", epoch, failure).await);
+        }
+        points.hit("sink.kafka.after-commit");
+        Ok(())
     }
 
     /// Retriable, but not resumable: again with the same arguments.
-    fn send_offsets(&self, offsets: &rdkafka::TopicPartitionList) -> KafkaResult<()> {
+    async fn mark_transaction(&mut self, epoch: Epoch) -> std::result::Result<(), Failure> {
+        let mark = Stored::of(&self.claimed, epoch).mark().map_err(Failure::Told)?;
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.producer.send_offsets_to_transaction(offsets, &self.metadata, OFFSETS) {
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && tries < 3 => {}
+            match self.link.mark(mark.clone(), Way::InTransaction).await {
+                Err(Failure::Client(trouble)) if trouble.retriable && tries < TRIES => {}
                 outcome => return outcome,
             }
         }
     }
 
     /// Records first, then the cursor: a crash between the two repeats the epoch.
-    fn write_plain(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<()> {
-        let stored = cursor::read(&self.consumer, &self.table, &self.group, &self.options.topic)?;
-        Stored::check(stored, &self.claimed, &self.table)?;
-        self.send(epoch, batches)?;
-        // A little more than the records' own time, after which each of them has an outcome.
-        let patience = self.options.message_timeout + Duration::from_secs(5);
-        self.producer.flush(patience).map_err(|error| self.failure("deliver", epoch, error))?;
-        if let Some(complaint) = self.producer.context().undelivered() {
-            return Err(self.undelivered(epoch, &complaint));
+    async fn write_plain(&mut self, epoch: Epoch, records: Records) -> Result<()> {
+        let stored = self.stored(STABLE).await?;
+        Stored::check(stored, &self.claimed, &self.plan.table)?;
+        if let Err(failure) = self.link.send(records).await {
+            return Err(self.failure("send a row of", epoch, failure).await);
         }
-        let offsets = Stored::of(&self.claimed, epoch).offsets(&self.options.topic)?;
-        crate::client::serve(&self.consumer);
-        self.consumer
-            .commit(&offsets, CommitMode::Sync)
-            .map_err(|error| self.failure("write the cursor of", epoch, error))
-    }
-
-    fn send(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<()> {
-        let deadline = Instant::now() + self.options.transaction_timeout;
-        let (mut key, mut value) = (Vec::new(), Vec::new());
-        for batch in batches {
-            for row in 0..batch.num_rows() {
-                let keyed = self.rows.key(batch, row, &mut key);
-                self.rows.value(batch, row, &mut value);
-                let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.options.topic).payload(&value);
-                if keyed {
-                    record = record.key(&key);
-                }
-                self.send_one(epoch, record, deadline)?;
-            }
+        if let Err(failure) = self.link.flush().await {
+            return Err(self.failure("deliver", epoch, failure).await);
         }
-        Ok(())
-    }
-
-    fn send_one(&self, epoch: Epoch, mut record: BaseRecord<'_, [u8], [u8]>, deadline: Instant) -> Result<()> {
-        loop {
-            let error = match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
-                    record = back;
-                    if let Some(complaint) = self.producer.context().undelivered() {
-                        return Err(self.undelivered(epoch, &complaint));
-                    }
-                    if Instant::now() < deadline {
-                        // The producer's own thread takes the deliveries in meanwhile.
-                        std::thread::sleep(Duration::from_millis(2));
-                        continue;
-                    }
-                    KafkaError::MessageProduction(Code::QueueFull)
-                }
-                Err((error, _)) => error,
-            };
-            return Err(self.failure("send a row of", epoch, error));
+        let mark = Stored::of(&self.claimed, epoch).mark()?;
+        match self.link.mark(mark, Way::Plainly).await {
+            Ok(()) => Ok(()),
+            Err(failure) => Err(self.failure("write the cursor of", epoch, failure).await),
         }
-    }
-
-    fn undelivered(&self, epoch: Epoch, complaint: &Complaint) -> Error {
-        if errors::fenced(complaint.code) {
-            return self.fence_verdict();
-        }
-        errors::describe(
-            &format!("table '{}': a row of epoch {epoch} was not taken by topic '{}'", self.table, self.options.topic),
-            complaint,
-        )
     }
 
     /// What a failed step means: fenced, or to be opened again, or wrong for good.
-    fn failure(&self, step: &str, epoch: Epoch, error: KafkaError) -> Error {
-        let fatal = self.producer.client().fatal_error().map(|(code, text)| Complaint { code, text });
-        let own = Complaint { code: errors::code_of(&error), text: errors::text_of(&error) };
-        if [Some(&own), fatal.as_ref()].into_iter().flatten().any(|complaint| errors::fenced(complaint.code)) {
-            return self.fence_verdict();
+    async fn failure(&mut self, step: &str, epoch: Epoch, failure: Failure) -> Error {
+        let trouble = match failure {
+            Failure::Told(error) => return error,
+            Failure::Client(trouble) => *trouble,
+        };
+        let Trouble { own, fatal, undelivered, .. } = &trouble;
+        if [Some(own), fatal.as_ref()].into_iter().flatten().any(|complaint| errors::fenced(complaint.code)) {
+            return self.fence_verdict().await;
         }
-        if let Some(complaint) = self.producer.context().undelivered() {
-            return self.undelivered(epoch, &complaint).with_source(error);
+        let (table, topic) = (&self.plan.table, &self.plan.options.topic);
+        if let Some(complaint) = undelivered.clone() {
+            if errors::fenced(complaint.code) {
+                return self.fence_verdict().await;
+            }
+            let what = format!("table '{table}': a row of epoch {epoch} was not taken by topic '{topic}'");
+            return described(&what, &complaint, trouble);
         }
-        let what = format!("table '{}': cannot {step} epoch {epoch} in topic '{}'", self.table, self.options.topic);
-        let reason = fatal.as_ref().unwrap_or(&own);
+        let what = format!("table '{table}': cannot {step} epoch {epoch} in topic '{topic}'");
+        let reason = fatal.as_ref().unwrap_or(own).clone();
         if errors::login_failed(reason.code) {
             // We were logged in a moment ago. Whether the login is wrong now is found out by opening again.
-            return Error::retry(format!("{what}: {reason}")).with_source(error);
+            return caused(Error::retry(format!("{what}: {reason}")), trouble);
         }
-        errors::describe(&what, reason).with_source(error)
+        described(&what, &reason, trouble)
     }
 
     /// Another producer has taken our id. Only a newer owner may: an older one that came late is fenced by opening again.
-    fn fence_verdict(&self) -> Error {
-        let stored = cursor::read(&self.consumer, &self.table, &self.group, &self.options.topic);
-        match stored.and_then(|stored| Stored::check(stored, &self.claimed, &self.table)) {
+    async fn fence_verdict(&mut self) -> Error {
+        let stored = self.stored(STABLE).await;
+        match stored.and_then(|stored| Stored::check(stored, &self.claimed, &self.plan.table)) {
             Err(error) => error,
             Ok(()) => Error::retry(format!(
                 "table '{}': another producer with the transactional id '{}' has come between, though the sink is ours: open it again",
-                self.table,
-                transactional_id(&self.table, &self.options, &self.claimed)
+                self.plan.table, self.identity.transactional_id
             )),
         }
     }
 }
 
-fn transactional_id(table: &str, options: &SinkOptions, claimed: &Claimed) -> String {
-    // No lineage and no generation in it: the fence must hold between them.
-    format!("{}-{}-{table}", options.id_prefix.as_deref().unwrap_or(claimed.job.as_str()), claimed.shard)
+/// The outer error of `complaint`, with the client's own as its cause.
+fn described(what: &str, complaint: &Complaint, trouble: Trouble) -> Error {
+    caused(errors::describe(what, complaint), trouble)
 }
 
-/// What the user may change.
-fn defaults(table: &str, options: &SinkOptions, claimed: &Claimed) -> Vec<(&'static str, String)> {
-    // Left alone, librdkafka waits nearly the transaction's time-out for an answer on a connection that is dead.
-    let answer = Duration::from_secs(60).min(options.transaction_timeout.saturating_sub(Duration::from_millis(100)));
-    vec![
-        ("socket.timeout.ms", answer.as_millis().max(900).to_string()),
-        ("client.id", format!("aqueduct-{}-{table}", claimed.job)),
-        // As Java's clients place keys.
-        ("partitioner", "murmur2_random".into()),
-        ("queue.buffering.max.messages", "100000".into()),
-        ("queue.buffering.max.kbytes", "32768".into()),
-        ("socket.nagle.disable", "true".into()),
-        ("socket.keepalive.enable", "true".into()),
-        ("reconnect.backoff.max.ms", "3000".into()),
-    ]
-}
-
-/// What the promise depends on.
-fn fixed(table: &str, options: &SinkOptions, claimed: &Claimed) -> Vec<(&'static str, String)> {
-    let millis = |time: Duration| time.as_millis().to_string();
-    let mut fixed = vec![
-        ("acks", "all".to_owned()),
-        ("enable.idempotence", (options.guarantee != Guarantee::None).to_string()),
-        ("message.timeout.ms", millis(options.message_timeout)),
-        ("delivery.report.only.error", "true".to_owned()),
-    ];
-    if options.guarantee == Guarantee::ExactlyOnce {
-        fixed.push(("transactional.id", transactional_id(table, options, claimed)));
-        fixed.push(("transaction.timeout.ms", millis(options.transaction_timeout)));
+fn caused(error: Error, trouble: Trouble) -> Error {
+    match trouble.source {
+        Some(source) => error.with_source(source),
+        None => error,
     }
-    fixed
+}
+
+fn transactional_id(plan: &Plan, claimed: &Claimed) -> String {
+    // No lineage and no generation in it: the fence must hold between them.
+    let prefix = plan.options.id_prefix.as_deref().unwrap_or(claimed.job.as_str());
+    format!("{prefix}-{}-{}", claimed.shard, plan.table)
 }

@@ -10,7 +10,7 @@ use crate::native::{Bell, Consumer, Messages, PartitionQueue, cached_watermarks}
 use crate::offsets::{self, Offsets, Point};
 use crate::options::SourceOptions;
 use aqueduct_core::{
-    Error, ErrorKind, Read, ReadBudget, Result, SourceReader, SourceSpec, SplitId, SplitLag, SplitStart,
+    Error, ErrorKind, FailPoints, Read, ReadBudget, Result, SourceReader, SourceSpec, SplitId, SplitLag, SplitStart,
 };
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -35,6 +35,7 @@ const LOGIN_APART: Duration = Duration::from_secs(30);
 /// Reads some partitions.
 pub(crate) struct KafkaReader {
     table: String,
+    points: FailPoints,
     // Before the consumer: queues go first.
     lanes: Vec<Lane>,
     consumer: Option<Arc<Consumer>>,
@@ -103,6 +104,7 @@ impl KafkaReader {
         let consumer: Arc<Consumer> = Arc::new(create(&config, context, &spec.table)?);
         let mut reader = Self {
             table: spec.table.clone(),
+            points: spec.fail_points.clone(),
             lanes: Vec::new(),
             consumer: Some(consumer),
             bell: Arc::default(),
@@ -316,10 +318,12 @@ impl SourceReader for KafkaReader {
         }
         // The queues were split off first: see `PartitionQueue::split`.
         if list.count() > 0 {
+            self.points.hit("source.kafka.before-assign");
             let assigned = self.consumer()?.incremental_assign(&list);
             assigned.map_err(|error| {
                 Error::bug(format!("table '{}': librdkafka refuses the partitions: {error}", self.table))
             })?;
+            self.points.hit("source.kafka.after-assign");
         }
         self.lanes.append(&mut lanes);
         Ok(())

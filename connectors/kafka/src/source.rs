@@ -158,8 +158,10 @@ impl Source for KafkaSource {
     fn publish_progress(&mut self, progress: &[SplitStart]) -> Result<()> {
         if self.options.group.is_some() {
             let consumer = self.consumer()?;
+            self.spec.fail_points.hit("source.kafka.before-progress");
             offsets::commit(&consumer, self.table(), progress.iter().map(|at| (at.split.clone(), at.offset.0)));
             client::serve(&consumer);
+            self.spec.fail_points.hit("source.kafka.after-progress");
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! session that met any error is dropped, which closes its socket; the server then rolls back what was open.
 
 use crate::config::{Address, Config};
-use crate::error::{self, Failure};
+use crate::error::Failure;
 use aqueduct_core::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgQueryResult, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, query::Query};
@@ -31,18 +31,17 @@ pub(crate) struct Client {
 
 impl Client {
     /// Connects and sets the session up. No error shows the password.
-    pub(crate) async fn connect(config: &Config, job: &str) -> Result<Self> {
+    pub(crate) async fn connect(config: &Config, job: &str) -> std::result::Result<Self, Failure> {
         // The tree links two crypto libraries, so the TLS layer must be told which; an earlier choice stands.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let options = options(config, job)?;
-        let failed = |failure| error::connecting(&config.address, failure);
+        let options = options(config, job).map_err(Failure::Told)?;
         // No transaction exists yet, so a connect that takes too long is simply dropped.
         let connection = match tokio::time::timeout(config.connect_timeout, options.connect()).await {
-            Ok(connected) => connected.map_err(|error| failed(error.into()))?,
-            Err(_) => return Err(failed(Failure::Silent(config.connect_timeout))),
+            Ok(connected) => connected?,
+            Err(_) => return Err(Failure::Silent(config.connect_timeout)),
         };
         let mut client = Self { connection };
-        client.batch(SESSION.into()).await.map_err(failed)?;
+        client.batch(SESSION.into()).await?;
         Ok(client)
     }
 

@@ -13,10 +13,17 @@ fn entry(lineage: i64, epoch: i64, generation: i64) -> Entry {
 
 #[test]
 fn a_claim_goes_on_where_its_lineage_stands() {
-    assert_eq!(decide_claim(&key(1, 1), &[entry(1, 0, 0)]).unwrap(), Epoch(0));
-    assert_eq!(decide_claim(&key(1, 3), &[entry(1, 7, 3)]).unwrap(), Epoch(7));
-    assert_eq!(decide_claim(&key(1, 4), &[entry(1, 7, 3)]).unwrap(), Epoch(7));
-    assert_eq!(decide_claim(&key(2, 1), &[entry(1, 7, 3), entry(2, 0, 0)]).unwrap(), Epoch(0));
+    let claim = |key, entries: &[Entry]| {
+        let (epoch, changes) = decide_claim(&key, entries).unwrap();
+        let unconditional = |change: &Change| change.epoch.is_none() && change.only.is_empty();
+        assert!(changes.iter().all(unconditional), "the rows are locked: {changes:?}");
+        (epoch.0, changes.iter().map(|change| (change.lineage, change.generation)).collect::<Vec<_>>())
+    };
+    assert_eq!(claim(key(1, 1), &[entry(1, 0, 0)]), (0, vec![(1, 1)]));
+    assert_eq!(claim(key(1, 3), &[entry(1, 7, 3)]), (7, vec![]), "opened again: nothing is to be written");
+    assert_eq!(claim(key(1, 4), &[entry(1, 7, 3)]), (7, vec![(1, 4)]));
+    assert_eq!(claim(key(2, 1), &[entry(1, 7, 3), entry(2, 0, 0)]), (0, vec![(1, LEFT_BEHIND), (2, 1)]));
+    assert_eq!(claim(key(2, 1), &[entry(1, 7, LEFT_BEHIND), entry(2, 5, 1)]), (5, vec![]));
 }
 
 #[test]
@@ -60,7 +67,7 @@ fn the_highest_generation_is_reserved() {
         partitioned_by: vec![],
         fail_points: aqueduct_core::FailPoints::default(),
     };
-    assert!(Key::new(&claimed(1), &spec).is_ok());
-    assert_eq!(Key::new(&claimed(u64::MAX), &spec).unwrap_err().kind(), ErrorKind::Bug);
-    assert_eq!(Key::new(&claimed(i64::MAX as u64), &spec).unwrap_err().kind(), ErrorKind::Bug);
+    assert!(super::key(&claimed(1), &spec).is_ok());
+    assert_eq!(super::key(&claimed(u64::MAX), &spec).unwrap_err().kind(), ErrorKind::Bug);
+    assert_eq!(super::key(&claimed(i64::MAX as u64), &spec).unwrap_err().kind(), ErrorKind::Bug);
 }

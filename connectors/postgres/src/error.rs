@@ -9,13 +9,16 @@ use std::time::Duration;
 
 /// A failed exchange with the server.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The driver's or the server's own error.
     #[error(transparent)]
     Sql(#[from] sqlx::Error),
     /// The server did not answer in time. The connection must be dropped: the statement may still run.
     #[error("no answer within {} s", .0.as_secs())]
     Silent(Duration),
+    /// What no server was asked for: it says by itself what is wrong.
+    #[error("{0}")]
+    Told(Error),
 }
 
 /// What is done about a SQLSTATE.
@@ -39,6 +42,7 @@ pub(crate) fn connecting(address: &Address, failure: Failure) -> Error {
     let error = match failure {
         Failure::Sql(error) => error,
         Failure::Silent(_) => return Error::retry(format!("postgres {address} cannot be reached: {failure}")),
+        Failure::Told(error) => return error,
     };
     match &error {
         sqlx::Error::Database(database) => {
@@ -69,6 +73,7 @@ pub(crate) fn statement(address: &Address, doing: &str, failure: Failure) -> Err
     let error = match failure {
         Failure::Sql(error) => error,
         Failure::Silent(_) => return Error::retry(format!("{doing}: postgres {address}: {failure}")),
+        Failure::Told(error) => return error.context(doing),
     };
     match &error {
         sqlx::Error::Database(database) => {

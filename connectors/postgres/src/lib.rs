@@ -1,8 +1,9 @@
 //! The Postgres sink: sealed epochs become multi-row statements behind a cursor row.
 //!
-//! The anatomy: `config` (options), `client` (one session), `error` (what the operator does next), `types` and `table`
-//! (columns of the job against columns of the table), `cursor` (claim and fence), `rows` (order, last row of a key),
-//! `encode` and `statement` (Arrow to SQL), `sink` (the contract). There is no source side.
+//! The anatomy: `config` (options), `error` (what the operator does next), `cursor` (claim and fence), `rows` (order, last
+//! row of a key), `sink` (the contract). Below the border that `session` draws: `server` (the statements), `client` (one
+//! connection), `types` and `table` (columns of the job against columns of the table), `encode` and `statement` (Arrow to
+//! SQL). There is no source side.
 //!
 //! # Exactly once
 //! `aqueduct_cursor`, in the schema of the target table, holds a row per (job, shard, sink, lineage). An epoch is one
@@ -16,6 +17,8 @@ mod cursor;
 mod encode;
 mod error;
 mod rows;
+mod server;
+mod session;
 mod sink;
 mod statement;
 mod table;
@@ -48,6 +51,17 @@ const OPTIONS: &[OptionDef] = &[
     OptionDef::with_default("connect.timeout", "20 s", "How long to wait for a connection."),
 ];
 
+/// Where a test may stop the process: between what was decided and what is durable.
+const FAIL_POINTS: &[&str] = &[
+    "sink.postgres.before-claim",
+    "sink.postgres.before-claim-commit",
+    "sink.postgres.after-claim",
+    "sink.postgres.after-begin",
+    "sink.postgres.after-fence",
+    "sink.postgres.before-commit",
+    "sink.postgres.after-commit",
+];
+
 impl Connector for PostgresConnector {
     fn name(&self) -> &'static str {
         "postgres"
@@ -65,6 +79,10 @@ impl Connector for PostgresConnector {
         Vec::new()
     }
 
+    fn fail_points(&self) -> &'static [&'static str] {
+        FAIL_POINTS
+    }
+
     fn source(&self, spec: &SourceSpec) -> Result<Box<dyn Source>> {
         let table = &spec.table;
         Err(aqueduct_core::Error::config(format!(
@@ -74,5 +92,19 @@ impl Connector for PostgresConnector {
 
     fn sink(&self, spec: &SinkSpec) -> Result<Box<dyn Sink>> {
         Ok(Box::new(sink::PostgresSink::new(spec)?))
+    }
+}
+
+/// The same sink over a database of a simulation. No part of the connector's interface.
+#[doc(hidden)]
+pub mod simulation {
+    pub use crate::error::Failure;
+    pub use crate::session::{Boundary, Change, Database, Entry, Key, Names, Only, Outcome, Session};
+    use aqueduct_core::{Result, Sink, SinkSpec};
+    use std::sync::Arc;
+
+    /// A sink that reads its options from `spec` and writes to `database`.
+    pub fn sink(spec: &SinkSpec, database: Arc<dyn Database>) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(crate::sink::PostgresSink::over(spec, database)?))
     }
 }

@@ -1,95 +1,95 @@
 //! The contract of `Sink` over the parts: open claims, apply is one transaction, any error ends the session.
 
-use crate::client::Client;
 use crate::config::Config;
-use crate::cursor::{CursorTable, Key};
-use crate::error::statement as failed;
-use crate::table::{self, Target};
-use crate::{encode, rows, statement};
+use crate::cursor;
+use crate::error::{connecting, statement as failed};
+use crate::rows;
+use crate::server::Server;
+use crate::session::{Boundary, Database, Key, Names, Session};
+use crate::table;
 use aqueduct_core::{Claimed, CommitPermit, Cursor, Error, Result, SealedEpoch, Sink, SinkSpec};
-use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use sqlx::AssertSqlSafe;
+use std::sync::Arc;
 
 /// A table in Postgres.
 #[derive(Debug)]
 pub(crate) struct PostgresSink {
-    config: Config,
+    config: Arc<Config>,
     spec: SinkSpec,
+    database: Arc<dyn Database>,
     /// None before `open` and after any error.
-    session: Option<Session>,
+    open: Option<Open>,
 }
 
-/// What `open` found out, and the connection.
+/// What `open` found out, and the session.
 #[derive(Debug)]
-struct Session {
-    client: Client,
+struct Open {
+    session: Box<dyn Session>,
+    names: Names,
     claimed: Claimed,
     key: Key,
-    cursor: CursorTable,
-    targets: Vec<Target>,
-    insert: String,
 }
 
 impl PostgresSink {
     /// Checks options and types; connects to nothing.
     pub(crate) fn new(spec: &SinkSpec) -> Result<Self> {
         table::check_types(spec)?;
-        Ok(Self { config: Config::new(&spec.options)?, spec: spec.clone(), session: None })
+        let config = Arc::new(Config::new(&spec.options)?);
+        let database = Arc::new(Server { config: Arc::clone(&config), spec: spec.clone() });
+        Ok(Self { config, spec: spec.clone(), database, open: None })
     }
 
-    async fn connect(&self, claimed: &Claimed) -> Result<(Session, Cursor)> {
-        let key = Key::new(claimed, &self.spec)?;
-        let mut client = Client::connect(&self.config, claimed.job.as_str()).await.map_err(|error| {
+    /// The same over another database than the options'.
+    pub(crate) fn over(spec: &SinkSpec, database: Arc<dyn Database>) -> Result<Self> {
+        Ok(Self { database, ..Self::new(spec)? })
+    }
+
+    async fn connect(&self, claimed: &Claimed) -> Result<(Open, Cursor)> {
+        let key = cursor::key(claimed, &self.spec)?;
+        let points = &self.spec.fail_points;
+        let mut session = self.database.connect(claimed.job.as_str()).await.map_err(|failure| {
             let table = &self.spec.table;
-            error.context(format!("table '{table}'"))
+            connecting(&self.config.address, failure).context(format!("table '{table}'"))
         })?;
-        let (table, targets) = table::prepare(&mut client, &self.config, &self.spec).await?;
-        let cursor = CursorTable::prepare(&mut client, &self.config, &self.spec, &table).await?;
-        let at = cursor.claim(&mut client, &self.config, &key).await?;
-        let insert = statement::insert(&table, &targets, &self.spec.primary_key);
+        let names = session.prepare().await?;
+        points.hit("sink.postgres.before-claim");
+        let at = cursor::claim(session.as_mut(), &names, &self.config, &key, points).await?;
+        points.hit("sink.postgres.after-claim");
         tracing::info!(
             table = %self.spec.table,
-            target = %table.qualified(),
+            target = %names.target,
             postgres = %self.config.address,
             epoch = at.0.0,
             "postgres sink is open"
         );
-        Ok((Session { client, claimed: claimed.clone(), key, cursor, targets, insert }, at))
+        Ok((Open { session, names, claimed: claimed.clone(), key }, at))
     }
 
     /// One transaction. After an error the caller drops the session, and the server rolls back.
-    async fn write(&self, session: &mut Session, permit: &CommitPermit, epoch: &SealedEpoch) -> Result<()> {
+    async fn write(&self, open: &mut Open, permit: &CommitPermit, epoch: &SealedEpoch) -> Result<()> {
+        let Open { session, names, key, .. } = open;
+        let session = session.as_mut();
         let (after, number) = (signed(epoch.after.0.0)?, signed(permit.epoch().0)?);
         rows::check(&epoch.batches, &self.spec)?;
         let places = rows::arrange(&epoch.batches, &self.spec.primary_key, &self.spec)?;
         let doing = format!("table '{}': epoch {number}", self.spec.table);
         let on_error = |failure| failed(&self.config.address, &doing, failure);
-        session.client.batch("BEGIN ISOLATION LEVEL READ COMMITTED".into()).await.map_err(on_error)?;
-        let passed = session.cursor.pass(&mut session.client, &session.key, after, number).await.map_err(on_error)?;
-        if !passed {
-            session.client.batch("ROLLBACK".into()).await.map_err(on_error)?;
-            return Err(session.cursor.refusal(&mut session.client, &self.config, &session.key, after).await);
+        let points = &self.spec.fail_points;
+        session.transaction(Boundary::Begin).await.map_err(on_error)?;
+        points.hit("sink.postgres.after-begin");
+        if !cursor::pass(session, key, after, number).await.map_err(on_error)? {
+            session.transaction(Boundary::Rollback).await.map_err(on_error)?;
+            return Err(cursor::refusal(session, names, &self.config, key, after).await);
         }
+        points.hit("sink.postgres.after-fence");
         for places in places.chunks(self.config.max_rows) {
-            self.insert(session, &epoch.batches, places, &doing).await?;
+            let columns = rows::gather(&epoch.batches, places, &self.spec)?;
+            session.insert(&columns).await.map_err(on_error)?;
         }
-        session.client.batch("COMMIT".into()).await.map_err(on_error)?;
+        points.hit("sink.postgres.before-commit");
+        session.transaction(Boundary::Commit).await.map_err(on_error)?;
+        points.hit("sink.postgres.after-commit");
         Ok(())
-    }
-
-    async fn insert(
-        &self,
-        session: &mut Session,
-        batches: &[RecordBatch],
-        places: &[rows::Place],
-        doing: &str,
-    ) -> Result<()> {
-        let columns = rows::gather(batches, places, &self.spec)?;
-        let arguments = encode::arguments(&columns, &session.targets).map_err(|error| error.context(doing))?;
-        let insert = sqlx::query_with(AssertSqlSafe(session.insert.clone()), arguments);
-        let result = session.client.execute(insert).await;
-        result.map(|_| ()).map_err(|failure| failed(&self.config.address, doing, failure))
     }
 }
 
@@ -97,36 +97,36 @@ impl PostgresSink {
 impl Sink for PostgresSink {
     async fn open(&mut self, claimed: &Claimed) -> Result<Cursor> {
         // An old session may hold a transaction whose end is unknown: its socket closes, and the server decides.
-        self.session = None;
-        let (session, cursor) = self.connect(claimed).await?;
-        self.session = Some(session);
+        self.open = None;
+        let (open, cursor) = self.connect(claimed).await?;
+        self.open = Some(open);
         Ok(cursor)
     }
 
     async fn apply(&mut self, permit: CommitPermit, epoch: &SealedEpoch) -> Result<Cursor> {
         let table = &self.spec.table;
-        let mut session = self
-            .session
+        let mut open = self
+            .open
             .take()
             .ok_or_else(|| Error::retry(format!("table '{table}': the sink is not open; open it first")))?;
-        if *permit.claimed() != session.claimed || permit.epoch() <= epoch.after.0 {
+        if *permit.claimed() != open.claimed || permit.epoch() <= epoch.after.0 {
             return Err(Error::bug(format!(
                 "table '{table}': the permit (epoch {}, generation {}) is not the claim's (generation {}, after epoch {})",
                 permit.epoch(),
                 permit.claimed().generation,
-                session.claimed.generation,
+                open.claimed.generation,
                 epoch.after.0
             )));
         }
         // On an error the session is dropped here: its socket closes, and nothing can reuse an open transaction.
-        self.write(&mut session, &permit, epoch).await?;
-        self.session = Some(session);
+        self.write(&mut open, &permit, epoch).await?;
+        self.open = Some(open);
         Ok(Cursor(permit.epoch()))
     }
 
     async fn close(&mut self) -> Result<()> {
-        if let Some(session) = self.session.take() {
-            session.client.close().await;
+        if let Some(open) = self.open.take() {
+            open.session.close().await;
         }
         Ok(())
     }

@@ -69,7 +69,14 @@ fn columns() -> Vec<TableColumn> {
 
 fn table(options: &Pairs, columns: Vec<TableColumn>) -> SourceSpec {
     let options = Options::new("events", options.iter().cloned().collect());
-    SourceSpec { table: "events".into(), options, columns, declared: vec![], job: "suite".into() }
+    SourceSpec {
+        table: "events".into(),
+        options,
+        columns,
+        declared: vec![],
+        job: "suite".into(),
+        fail_points: aqueduct_core::FailPoints::default(),
+    }
 }
 
 fn source(options: &Pairs) -> Box<dyn Source> {

@@ -48,7 +48,7 @@ fn read_spec(spec: &SinkSpec) -> ReadSpec {
 }
 
 async fn write(store: &Arc<dyn ObjectStore>, spec: &SinkSpec, epochs: Vec<Vec<RecordBatch>>) {
-    let mut sink = FilesystemSink::on(SinkConfig::new(spec).unwrap(), store.clone(), Path::ROOT);
+    let mut sink = FilesystemSink::over(SinkConfig::new(spec).unwrap(), store.clone(), Path::ROOT).unwrap();
     sink.open(&claim(1)).await.unwrap();
     for (after, batches) in (0..).zip(epochs) {
         apply(&mut sink, &claim(1), after, after + 1, batches).await.unwrap();

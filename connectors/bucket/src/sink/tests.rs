@@ -41,7 +41,7 @@ impl Table {
     }
 
     fn open_sink(&self) -> FilesystemSink {
-        FilesystemSink::on(SinkConfig::new(&self.spec).unwrap(), self.store.clone(), self.path.clone())
+        FilesystemSink::over(SinkConfig::new(&self.spec).unwrap(), self.store.clone(), self.path.clone()).unwrap()
     }
 
     async fn rows(&self) -> Vec<Row> {

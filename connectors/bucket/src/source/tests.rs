@@ -20,7 +20,14 @@ fn spec(path: &str, format: &str) -> SourceSpec {
     columns.insert(1, column("line", DataType::Int64, ColumnKind::Metadata(OFFSET.into())));
     columns.push(column("file", DataType::Utf8, ColumnKind::Metadata(FILE_PATH.into())));
     let values = [("path".to_owned(), path.to_owned()), ("format".to_owned(), format.to_owned())];
-    SourceSpec { table: "t".into(), options: Options::new("t", values.into()), columns, declared, job: "job".into() }
+    SourceSpec {
+        table: "t".into(),
+        options: Options::new("t", values.into()),
+        columns,
+        declared,
+        job: "job".into(),
+        fail_points: aqueduct_core::FailPoints::default(),
+    }
 }
 
 fn put(store: &dyn ObjectStore, name: &str, bytes: Vec<u8>) {

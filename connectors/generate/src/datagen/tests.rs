@@ -27,7 +27,14 @@ fn spec(options: &[(&str, &str)]) -> SourceSpec {
     columns.push(column("made", time(), "TIMESTAMP_LTZ(3)", Some("timestamp")));
     let options = options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     let options = Options::new("images", options);
-    SourceSpec { table: "images".into(), options, columns, declared: physical, job: "test".into() }
+    SourceSpec {
+        table: "images".into(),
+        options,
+        columns,
+        declared: physical,
+        job: "test".into(),
+        fail_points: aqueduct_core::FailPoints::default(),
+    }
 }
 
 fn source(options: &[(&str, &str)]) -> Result<Box<dyn Source>> {

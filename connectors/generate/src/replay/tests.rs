@@ -26,7 +26,14 @@ fn spec(path: &str, options: &[(&str, &str)]) -> SourceSpec {
         options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     values.insert("path".into(), path.into());
     let declared = columns[..1].to_vec();
-    SourceSpec { table: "t".into(), options: Options::new("t", values), columns, declared, job: "test".into() }
+    SourceSpec {
+        table: "t".into(),
+        options: Options::new("t", values),
+        columns,
+        declared,
+        job: "test".into(),
+        fail_points: aqueduct_core::FailPoints::default(),
+    }
 }
 
 fn open(path: &Path) -> Box<dyn Source> {
