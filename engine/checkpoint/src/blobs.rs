@@ -14,6 +14,7 @@ use object_store::path::Path;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
+use tokio::sync::oneshot;
 
 /// From this size on hashing leaves the async thread.
 const HASH_ELSEWHERE: usize = 1 << 20;
@@ -85,7 +86,7 @@ impl BlobBook {
 
 /// Puts contents, unless they are known to be there.
 pub(crate) async fn put(shared: &Shared, name: &str, contents: Bytes) -> Result<BlobRef> {
-    let sha256 = hash(&contents).await?;
+    let sha256 = hash(&shared.store, &contents).await?;
     let bytes = contents.len() as u64;
     let blob = |object: String| BlobRef { name: name.to_owned(), sha256: sha256.clone(), bytes, object };
     let reused = shared.book().reuse(&sha256, bytes);
@@ -149,7 +150,7 @@ pub(crate) async fn get(store: &Store, paths: &ShardPaths, blob: &BlobRef) -> Re
             blob.bytes
         )));
     }
-    let sha256 = hash(&contents).await?;
+    let sha256 = hash(store, &contents).await?;
     if sha256 != blob.sha256 {
         return Err(Error::data(format!(
             "checkpoint file '{}' (object '{path}') is damaged: SHA-256 {sha256} instead of {}; {next}",
@@ -169,11 +170,15 @@ pub(crate) fn place(paths: &ShardPaths, object: &str) -> Result<Path> {
     })
 }
 
-async fn hash(contents: &Bytes) -> Result<String> {
+async fn hash(store: &Store, contents: &Bytes) -> Result<String> {
     if contents.len() < HASH_ELSEWHERE {
         return Ok(hex(&Sha256::digest(contents)));
     }
-    let contents = contents.clone();
-    let hashing = tokio::task::spawn_blocking(move || hex(&Sha256::digest(&contents)));
-    hashing.await.map_err(|error| Error::bug(format!("hashing a blob failed: {error}")).with_source(error))
+    let (contents, (out, hashed)) = (contents.clone(), oneshot::channel());
+    let work = move || {
+        // Nobody waits for it only when the call was dropped.
+        let _ = out.send(hex(&Sha256::digest(&contents)));
+    };
+    store.host().blocking(Box::new(work)).await;
+    hashed.await.map_err(|error| Error::bug(format!("hashing a blob failed: {error}")).with_source(error))
 }

@@ -5,6 +5,7 @@
 //! | [`protocol`] | pure decisions: facts in, one named decision out; no tokio, no object store, no clock |
 //! | `paths` | every path, built in one file |
 //! | [`record`] | what is written: records, their version and checksum |
+//! | [`TokioHost`] | tasks, threads and waits for production |
 //! | [`ShardLog`] | own a shard, commit epochs, collect garbage; [`ShardReader`] is its half for sink tasks |
 //! | [`inspect()`], [`show`], [`verify`] | look without claiming |
 //!
@@ -16,6 +17,7 @@ mod collect;
 #[cfg(test)]
 mod faults;
 mod history;
+mod host;
 mod ids;
 mod inspect;
 mod log;
@@ -27,6 +29,7 @@ pub mod record;
 mod store;
 
 pub use collect::Collected;
+pub use host::TokioHost;
 pub use ids::{IdSource, SystemIds};
 pub use inspect::{BlobProblem, ClaimInfo, CommitInfo, CommitView, LineageInfo, ShardInfo, inspect, show, verify};
 pub use log::ShardLog;

@@ -6,13 +6,14 @@ use crate::append::append;
 use crate::blobs::{self, BlobBook};
 use crate::collect::{Collected, Collector};
 use crate::history::History;
+use crate::host::TokioHost;
 use crate::ids::IdSource;
 use crate::own::{Owned, own};
 use crate::protocol::Judgement;
 use crate::reader::{LogStats, ShardReader, Shared};
 use crate::record::{BlobRef, CommitBody, Kind, Record, encode};
 use crate::store::{Patience, Store};
-use aqueduct_core::{Claimed, CommitPermit, Epoch, Error, JobName, Result, ShardId};
+use aqueduct_core::{Claimed, CommitPermit, Epoch, Error, Host, JobName, Result, ShardId};
 use bytes::Bytes;
 use object_store::{ObjectStore, path::Path};
 use std::sync::Arc;
@@ -57,7 +58,20 @@ impl ShardLog {
         ids: Arc<dyn IdSource>,
         patience: Patience,
     ) -> Result<(ShardLog, Option<CommitBody>)> {
-        let store = Store::new(store, patience);
+        Self::own_on(Arc::new(TokioHost::default()), store, root, job, shard, ids, patience).await
+    }
+
+    /// As [`Self::own_with`], on another host.
+    pub async fn own_on(
+        host: Arc<dyn Host>,
+        store: Arc<dyn ObjectStore>,
+        root: &Path,
+        job: &JobName,
+        shard: ShardId,
+        ids: Arc<dyn IdSource>,
+        patience: Patience,
+    ) -> Result<(ShardLog, Option<CommitBody>)> {
+        let store = Store::on(store, patience, host);
         let Owned { claimed, paths, slot, boundary, newest, readbacks } =
             own(&store, root, job, shard, ids.as_ref()).await?;
         tracing::info!(folder = %paths.folder(), generation = %claimed.generation, "shard taken");

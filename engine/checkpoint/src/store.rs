@@ -3,14 +3,14 @@
 //! It retries what may be repeated without harm (reads, lists, deletes) and does creates exactly once: what a failed create
 //! came to is judged by `protocol`, after reading back.
 
-use aqueduct_core::{Error, ErrorKind, Result};
+use crate::host::TokioHost;
+use aqueduct_core::{Error, ErrorKind, Host, Result};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Deletes and reads that run at once.
 const CONCURRENT: usize = 16;
@@ -32,28 +32,22 @@ impl Default for Patience {
     }
 }
 
-impl Patience {
-    /// Begins a series of tries.
-    pub(crate) fn begin(self) -> Tries {
-        Tries { patience: self, pause: self.first, since: Instant::now() }
-    }
-}
-
 /// A series of tries of one thing.
 #[derive(Debug)]
 pub(crate) struct Tries {
     patience: Patience,
     pause: Duration,
-    since: Instant,
+    since: Duration,
+    host: Arc<dyn Host>,
 }
 
 impl Tries {
     /// Waits before the next try; false when patience has ended.
     pub(crate) async fn again(&mut self) -> bool {
-        if self.since.elapsed() + self.pause > self.patience.give_up {
+        if self.host.steady().saturating_sub(self.since) + self.pause > self.patience.give_up {
             return false;
         }
-        tokio::time::sleep(self.pause).await;
+        self.host.sleep(self.pause).await;
         self.pause = (self.pause * 2).min(self.patience.longest);
         true
     }
@@ -64,15 +58,32 @@ impl Tries {
 pub(crate) struct Store {
     inner: Arc<dyn ObjectStore>,
     patience: Patience,
+    host: Arc<dyn Host>,
 }
 
 impl Store {
+    /// Over tokio; needs its runtime.
     pub(crate) fn new(inner: Arc<dyn ObjectStore>, patience: Patience) -> Self {
-        Self { inner, patience }
+        Self::on(inner, patience, Arc::new(TokioHost::default()))
     }
 
+    pub(crate) fn on(inner: Arc<dyn ObjectStore>, patience: Patience, host: Arc<dyn Host>) -> Self {
+        Self { inner, patience, host }
+    }
+
+    /// Begins a series of tries.
     pub(crate) fn tries(&self) -> Tries {
-        self.patience.begin()
+        Tries {
+            patience: self.patience,
+            pause: self.patience.first,
+            since: self.host.steady(),
+            host: self.host.clone(),
+        }
+    }
+
+    /// Where waits and blocking work go.
+    pub(crate) fn host(&self) -> &dyn Host {
+        self.host.as_ref()
     }
 
     /// One create, with no second try.

@@ -16,6 +16,7 @@
 mod connector;
 mod error;
 mod fail;
+mod host;
 pub mod json;
 mod options;
 mod position;
@@ -30,6 +31,7 @@ pub mod conformance;
 pub use connector::{Connector, MetadataKey, Roles};
 pub use error::{Error, ErrorKind, Result};
 pub use fail::FailPoints;
+pub use host::{Host, Task, Turn, Turns};
 pub use options::{OptionDef, Options, parse_duration};
 pub use position::{Epoch, Generation, JobName, Lineage, Offset, ShardId, SplitId};
 pub use sink::{Claimed, CommitPermit, Cursor, SealedEpoch, Sink, SinkSpec};

@@ -2,7 +2,8 @@
 //!
 //! Parsing text into these happens in the runner; no default is decided here.
 
-use aqueduct_core::{Clock, FailPoints, JobName, Sink, Source};
+use aqueduct_checkpoint::IdSource;
+use aqueduct_core::{Clock, FailPoints, Host, JobName, Sink, Source};
 use aqueduct_plan::JobPlan;
 use object_store::{ObjectStore, path::Path};
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub discovery_interval: Option<Duration>,
     /// Committed epochs kept for restores, at least 1.
     pub retained_checkpoints: usize,
+    /// Commits between two collections of garbage, at least 1.
+    pub collect_every: u64,
 }
 
 /// Collaborators.
@@ -50,6 +53,13 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// Passed where something was decided and is not yet durable.
     pub fail_points: FailPoints,
+    /// Starts tasks and threads, and waits.
+    pub host: Arc<dyn Host>,
+    /// Ids of checkpoint records.
+    pub ids: Arc<dyn IdSource>,
+    /// Waits for RocksDB's compactions before each snapshot, so that equal runs have equal sets of files. For simulations: it
+    /// makes seals longer.
+    pub settled_state: bool,
 }
 
 /// A job ready to run.

@@ -5,6 +5,7 @@
 
 use crate::config::Settings;
 use crate::epochs::{Barrier, Committed, Epochs};
+use crate::host::{self, Answer, received};
 use crate::progress::{Command, Cut, Event, SourceCounts, WorkerProgress};
 use crate::start::{Started, Thread, with_source};
 use crate::status::{JobState, StatusBoard, StatusSnapshot};
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 /// How often the threads are looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -25,6 +25,8 @@ const REFRESH: Duration = Duration::from_millis(100);
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// Reading waits when a seal takes longer than this: the store is down.
 const SLOW_SEAL: Duration = Duration::from_secs(30);
+
+const SEALING: &str = "sealing an epoch";
 
 /// What the job is doing about its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +41,7 @@ enum Phase {
     Delivering(JobState),
 }
 
-type Sealed = Result<(Box<Epochs>, Committed)>;
-type SealTask = JoinHandle<Sealed>;
+type Sealed = (Box<Epochs>, Committed);
 
 /// The coordinator of one shard.
 pub(crate) struct Coordinator {
@@ -52,7 +53,7 @@ pub(crate) struct Coordinator {
     phase: Phase,
     /// A barrier that not all threads have answered: the cuts so far.
     barrier: Option<Barrier>,
-    sealing: Option<SealTask>,
+    sealing: Option<Answer<Sealed>>,
     last_committed: Option<Committed>,
     /// Steady times.
     last_seal: Duration,
@@ -96,8 +97,8 @@ impl Coordinator {
     }
 
     async fn serve(&mut self, stop: &mut watch::Receiver<bool>) -> Result<()> {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let host = self.started.host.clone();
+        let mut tick = host.sleep(Duration::ZERO);
         loop {
             tokio::select! {
                 biased;
@@ -106,8 +107,9 @@ impl Coordinator {
                     Event::Cut(cut) => self.take_cut(*cut)?,
                     Event::Failed(error) => return Err(error),
                 },
-                sealed = join(&mut self.sealing) => self.take_sealed(sealed).await?,
-                _ = tick.tick() => {
+                sealed = join(&mut self.sealing) => self.take_sealed(sealed)?,
+                () = &mut tick => {
+                    tick = host.sleep(TICK);
                     if *stop.borrow() && self.stop_asked.is_none() {
                         self.stop_asked = Some(self.started.clock.steady());
                         self.started.job.draining.store(true, Ordering::Relaxed);
@@ -264,14 +266,13 @@ impl Coordinator {
         barrier.sources = self.source_totals(&progress);
         self.sealed_records = records(&progress);
         let epochs = self.epochs.take().ok_or_else(|| Error::bug("two epochs are being sealed at once"))?;
-        self.sealing = Some(tokio::spawn(epochs.seal(barrier)));
+        self.sealing = Some(host::start(self.started.host.as_ref(), SEALING, epochs.seal(barrier)));
         Ok(())
     }
 
-    async fn take_sealed(&mut self, sealed: std::result::Result<Sealed, tokio::task::JoinError>) -> Result<()> {
+    fn take_sealed(&mut self, sealed: Result<Sealed>) -> Result<()> {
         self.sealing = None;
-        let (epochs, committed) =
-            sealed.map_err(|error| Error::bug(format!("sealing an epoch panicked: {error}")))??;
+        let (epochs, committed) = sealed?;
         self.epochs = Some(epochs);
         tracing::debug!(epoch = %committed.epoch, "epoch committed");
         self.last_committed = Some(committed);
@@ -290,12 +291,13 @@ impl Coordinator {
             let table = &self.started.plan.sources[index].spec.table;
             let mine: Vec<SplitStart> =
                 offsets.iter().filter(|(name, _)| name == table).map(|(_, start)| start.clone()).collect();
-            let source = source.clone();
-            tokio::spawn(async move {
-                if let Err(error) = with_source(&source, move |source| source.publish_progress(&mine)).await {
+            let (source, host) = (source.clone(), self.started.host.clone());
+            self.started.host.spawn(Box::pin(async move {
+                let published = with_source(host.as_ref(), &source, move |source| source.publish_progress(&mine)).await;
+                if let Err(error) = published {
                     tracing::warn!(error = %error, "progress could not be published; the checkpoint is not affected");
                 }
-            });
+            }));
         }
     }
 
@@ -321,9 +323,11 @@ impl Coordinator {
             return Ok(());
         }
         self.last_discovery = now;
+        let host = self.started.host.clone();
+        let host = host.as_ref();
         for index in 0..self.started.sources.len() {
             let source = self.started.sources[index].clone();
-            let found = match with_source(&source, |source| source.discover()).await {
+            let found = match with_source(host, &source, |source| source.discover()).await {
                 Ok((splits, _)) => splits,
                 Err(error) => {
                     tracing::warn!(error = %error, "new partitions could not be looked for; trying again later");
@@ -334,13 +338,13 @@ impl Coordinator {
             for split in new {
                 tracing::info!(split = %split, "a new partition is read from its first record");
                 let asked = split.clone();
-                let offset = with_source(&source, move |source| source.start_of(&asked, true)).await?;
+                let offset = with_source(host, &source, move |source| source.start_of(&asked, true)).await?;
                 let start = SplitStart { split: split.clone(), offset };
                 let thread = self.started.threads.iter_mut().min_by_key(|thread| thread.splits);
                 let thread: &mut Thread = thread.ok_or_else(|| Error::bug("the job has no threads"))?;
                 let reader = if thread.reads.insert(index) {
                     let starts = vec![start.clone()];
-                    Some(with_source(&source, move |source| source.reader(starts)).await?)
+                    Some(with_source(host, &source, move |source| source.reader(starts)).await?)
                 } else {
                     None
                 };
@@ -370,10 +374,10 @@ fn records(progress: &[WorkerProgress]) -> u64 {
     progress.iter().flat_map(|worker| &worker.sources).map(|counts| counts.records).sum()
 }
 
-/// Waits for the task that is running, or for ever when there is none.
-async fn join(task: &mut Option<SealTask>) -> std::result::Result<Sealed, tokio::task::JoinError> {
-    match task {
-        Some(task) => task.await,
+/// Waits for the seal that is running, or for ever when there is none.
+async fn join(sealing: &mut Option<Answer<Sealed>>) -> Result<Sealed> {
+    match sealing {
+        Some(answer) => received(SEALING, answer.await)?,
         None => std::future::pending().await,
     }
 }

@@ -7,7 +7,7 @@ use crate::epochs::Totals;
 use crate::outbox;
 use crate::status::SinkStatus;
 use aqueduct_checkpoint::{CommitBody, OutboxSegment, ShardReader};
-use aqueduct_core::{Claimed, Clock, Cursor, Epoch, Error, ErrorKind, Result, SealedEpoch, Sink};
+use aqueduct_core::{Claimed, Clock, Cursor, Epoch, Error, ErrorKind, Host, Result, SealedEpoch, Sink};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -192,6 +192,7 @@ pub(crate) struct SinkTask {
     pub(crate) log: ShardReader,
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) host: Arc<dyn Host>,
 }
 
 impl SinkTask {
@@ -243,7 +244,7 @@ impl SinkTask {
     /// Waits and opens the sink again until it answers; its cursor decides where to go on.
     async fn reopen(&mut self, pause: &mut Duration, failures: &mpsc::UnboundedSender<Error>) {
         loop {
-            tokio::time::sleep(*pause).await;
+            self.host.sleep(*pause).await;
             *pause = (*pause * 2).min(LONGEST_PAUSE);
             let outcome = match self.sink.open(&self.claimed).await {
                 Ok(cursor) => self.resume(cursor).await,

@@ -5,12 +5,13 @@
 
 use crate::delivery::{Delivery, Work};
 use crate::exits::Counts;
+use crate::host::blocking;
 use crate::outbox::{self, Segment};
 use crate::progress::{Cut, SourceCounts};
 use crate::seal::{Contents, Sealing};
 use crate::status::{CheckpointStatus, QueryStatus};
 use aqueduct_checkpoint::{BlobRef, CommitBody, OutboxSegment, QueryState, ShardLog, SplitState};
-use aqueduct_core::{Clock, Epoch, Error, ErrorKind, EventTime, Result, SourceIdentity, SplitStart, Watermark};
+use aqueduct_core::{Clock, Epoch, Error, ErrorKind, EventTime, Host, Result, SourceIdentity, SplitStart, Watermark};
 use aqueduct_state::{PaneBatch, StateStore};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -18,9 +19,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Commits between two collections of garbage.
-const COLLECT_EVERY: u64 = 20;
 
 /// The runtime's own part of a commit record: totals since the lineage began, and which epochs each sink has rows in.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -78,7 +76,11 @@ pub(crate) struct Epochs {
     /// Panes to delete once, because they moved to another thread at the restore.
     pub(crate) moved: PaneBatch,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) host: Arc<dyn Host>,
     pub(crate) retained: usize,
+    pub(crate) collect_every: u64,
+    /// Compactions are waited for before each snapshot.
+    pub(crate) settled: bool,
     pub(crate) status: CheckpointStatus,
     /// Uploaded files that never change, by name.
     pub(crate) uploaded: HashMap<String, BlobRef>,
@@ -114,14 +116,14 @@ impl Epochs {
     pub(crate) async fn seal(self: Box<Self>, barrier: Barrier) -> Result<(Box<Self>, Committed)> {
         let begun = barrier.begun;
         let pause = barrier.cuts.iter().map(|cut| cut.pause).max().unwrap_or_default();
+        let host = self.host.clone();
         let mut this = self;
         // Merging, writing and snapshotting are CPU and disk work: they go to a thread that may block.
-        let prepared = tokio::task::spawn_blocking(move || {
+        let prepared = blocking(host.as_ref(), "preparing an epoch", move || {
             let prepared = this.prepare(barrier);
             (this, prepared)
         });
-        let (mut this, prepared) =
-            prepared.await.map_err(|error| Error::bug(format!("sealing an epoch panicked: {error}")))?;
+        let (mut this, prepared) = prepared.await?;
         let committed = this.store(prepared?, begun, pause).await?;
         Ok((this, committed))
     }
@@ -137,7 +139,9 @@ impl Epochs {
         loop {
             match self.log.commit(body.clone()).await {
                 Ok(()) => break,
-                Err(error) if error.kind() == ErrorKind::Retry => wait_for_store(&error, epoch).await,
+                Err(error) if error.kind() == ErrorKind::Retry => {
+                    wait_for_store(self.host.as_ref(), &error, epoch).await
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -159,7 +163,7 @@ impl Epochs {
         self.status.last_uploaded_bytes = after.uploaded_bytes - before.uploaded_bytes;
         self.status.run_commits += 1;
         self.status.put_readbacks = after.put_readbacks;
-        if epoch.0.is_multiple_of(COLLECT_EVERY) {
+        if epoch.0.is_multiple_of(self.collect_every) {
             self.collect().await?;
         }
         Ok(Committed { epoch, checkpoint: self.status.clone(), queries: prepared.queries })
@@ -235,6 +239,9 @@ impl Epochs {
         let Some(state) = &mut self.state else { return Ok((Vec::new(), snapshot)) };
         panes.deletes.append(&mut self.moved.deletes);
         state.write(panes)?;
+        if self.settled {
+            state.settle()?;
+        }
         Ok((state.snapshot(&snapshot)?, snapshot))
     }
 
@@ -305,7 +312,9 @@ impl Epochs {
     async fn put(&self, name: &str, bytes: Bytes, epoch: Epoch) -> Result<BlobRef> {
         loop {
             match self.log.put_blob(name, bytes.clone()).await {
-                Err(error) if error.kind() == ErrorKind::Retry => wait_for_store(&error, epoch).await,
+                Err(error) if error.kind() == ErrorKind::Retry => {
+                    wait_for_store(self.host.as_ref(), &error, epoch).await
+                }
                 other => return other,
             }
         }
@@ -340,9 +349,9 @@ impl Epochs {
     }
 }
 
-async fn wait_for_store(error: &Error, epoch: Epoch) {
+async fn wait_for_store(host: &dyn Host, error: &Error, epoch: Epoch) {
     tracing::warn!(%epoch, error = %error, "the checkpoint cannot be stored; trying again");
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    host.sleep(Duration::from_secs(1)).await;
 }
 
 fn split_state(plan: &aqueduct_plan::JobPlan, split: &crate::progress::SplitProgress) -> SplitState {

@@ -9,6 +9,7 @@ mod coordinator;
 mod delivery;
 mod epochs;
 mod exits;
+mod host;
 mod ingest;
 mod outbox;
 mod progress;
@@ -24,6 +25,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use aqueduct_checkpoint::TokioHost;
 pub use config::{Environment, Job, Settings};
 pub use status::{
     CheckpointStatus, JobState, LedgerTotals, QueryStatus, SinkStatus, SourceStatus, SplitStatus, StatusBoard,
@@ -40,7 +42,7 @@ pub const FAIL_POINTS: &[&str] = &[];
 /// Runs a job as one shard until its bounded input ends (`Ok`, state `Finished`), `stop` turns true (`Ok`, state `Stopped`:
 /// everything read is sealed, and delivered if the sinks answer), or something cannot be cured by waiting (`Err`).
 ///
-/// Needs a multi-threaded tokio runtime. Errors carry in their kind what the operator does next.
+/// Everything is started by the host of the environment; [`TokioHost`] needs a multi-threaded tokio runtime. Errors carry in their kind what the operator does next.
 pub async fn run(job: Job, status: Arc<StatusBoard>, stop: watch::Receiver<bool>) -> Result<StatusSnapshot> {
     let Job { plan, settings, environment } = job;
     let clock = environment.clock.clone();

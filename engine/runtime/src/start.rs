@@ -7,16 +7,18 @@ use crate::config::{Environment, Settings};
 use crate::delivery::{Delivery, SinkTask, backlog};
 use crate::epochs::{Epochs, Totals, fingerprint};
 use crate::exits::{Counts, Exits};
+use crate::host::blocking;
 use crate::progress::{Command, Event, JobShared, SourceCounts, WorkerShared};
 use crate::restore;
 use crate::seal::Sealing;
 use crate::status::{CheckpointStatus, StatusBoard, StatusSnapshot};
 use crate::window::WindowOperator;
-use crate::worker::Worker;
-use aqueduct_checkpoint::{CommitBody, ShardLog, SystemIds};
+use crate::worker::{Reading, Worker};
+use aqueduct_checkpoint::{CommitBody, Patience, ShardLog};
 use aqueduct_core::json::JsonEncoder;
 use aqueduct_core::{
-    Claimed, Clock, Error, Result, ShardId, Source, SourceIdentity, SourceReader, SplitId, SplitStart, TableColumn,
+    Claimed, Clock, Error, Host, Result, ShardId, Source, SourceIdentity, SourceReader, SplitId, SplitStart,
+    TableColumn,
 };
 use aqueduct_plan::JobPlan;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -51,6 +53,7 @@ pub(crate) struct Started {
     pub(crate) known: Vec<BTreeSet<SplitId>>,
     pub(crate) deliveries: Vec<Arc<Delivery>>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) host: Arc<dyn Host>,
     /// Counters of the sources at the restore.
     pub(crate) base_sources: BTreeMap<String, SourceCounts>,
     /// Counts per query id at the restore.
@@ -69,42 +72,41 @@ type Starts = Vec<Vec<(SplitStart, i64)>>;
 
 /// Calls a source on a thread that may block.
 pub(crate) async fn with_source<T: Send + 'static>(
+    host: &dyn Host,
     source: &SharedSource,
     call: impl FnOnce(&mut dyn Source) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let source = source.clone();
-    let called = tokio::task::spawn_blocking(move || {
+    let called = blocking(host, "a source", move || {
         let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
         call(source.as_mut())
     });
-    called.await.map_err(|error| Error::bug(format!("a source panicked: {error}")))?
+    called.await?
 }
 
 /// Starts everything.
 pub(crate) async fn start(
     plan: JobPlan,
     settings: &Settings,
-    environment: Environment,
+    mut environment: Environment,
     status: &StatusBoard,
 ) -> Result<Started> {
-    let (plan, clock) = (Arc::new(plan), environment.clock.clone());
-    let sources: Vec<SharedSource> =
-        environment.sources.into_iter().map(|source| Arc::new(Mutex::new(source))).collect();
-    let found = discover(&plan, &sources).await?;
-    let (store, root) = (environment.checkpoint_store.clone(), &environment.checkpoint_root);
-    let owned = ShardLog::own(store, root, &settings.job, ShardId(0), Arc::new(SystemIds)).await;
-    let (log, head) = owned.map_err(|error| error.context(format!("checkpoints in {}", environment.checkpoint_url)))?;
+    let (plan, clock, host) = (Arc::new(plan), environment.clock.clone(), environment.host.clone());
+    let sources = std::mem::take(&mut environment.sources);
+    let sources: Vec<SharedSource> = sources.into_iter().map(|source| Arc::new(Mutex::new(source))).collect();
+    let found = discover(host.as_ref(), &plan, &sources).await?;
+    let (log, head) = claim(&environment, settings).await?;
     let begun = clock.steady();
     head.as_ref().map_or(Ok(()), |head| check_fits(&plan, head))?;
     let totals = head.as_ref().map(Totals::of).transpose()?.unwrap_or_default();
     let identity = check_identity(&plan, &found, head.as_ref())?;
-    let starts = starts(&plan, &sources, &found, head.as_ref()).await?;
+    let starts = starts(host.as_ref(), &plan, &sources, &found, head.as_ref()).await?;
     let fired_up_to = fired(&plan, head.as_ref());
     let restored =
         restore::panes(&plan, &log, head.as_ref(), &environment.state_dir, settings.parallelism, &fired_up_to).await?;
     let checkpoint = restored_from(head.as_ref(), clock.steady().saturating_sub(begun));
     let (failed, failures) = channel::unbounded_channel();
-    let opened = open_sinks(&plan, environment.sinks, &log, &clock).await?;
+    let opened = open_sinks(&plan, environment.sinks, &log, &clock, &host).await?;
     let deliveries: Vec<Arc<Delivery>> = opened.iter().map(|task| task.delivery.clone()).collect();
     status.update(|snapshot| announce(snapshot, log.claimed(), &checkpoint, &deliveries));
     let job = Arc::new(JobShared {
@@ -113,12 +115,10 @@ pub(crate) async fn start(
         watermarks: plan.sources.iter().map(|_| AtomicI64::new(i64::MIN)).collect(),
     });
     let known = starts.iter().map(|splits| splits.iter().map(|(start, _)| start.split.clone()).collect()).collect();
-    let readers = readers(&sources, starts, settings.parallelism).await?;
+    let readers = readers(host.as_ref(), &sources, starts, settings.parallelism).await?;
     let (events_in, events) = channel::unbounded_channel();
-    let threads = threads(&plan, settings, &clock, &job, restored.operators, readers, &events_in)?;
-    for task in opened {
-        tokio::spawn(task.run(failed.clone()));
-    }
+    let threads = threads(&plan, settings, (&clock, host.as_ref()), &job, restored.operators, readers, &events_in)?;
+    opened.into_iter().for_each(|task| host.spawn(Box::pin(task.run(failed.clone()))));
     let (base_sources, base_counts) = (totals.sources.clone(), totals.counts.clone());
     let epochs = Some(Box::new(Epochs {
         log,
@@ -131,7 +131,10 @@ pub(crate) async fn start(
         fired_up_to,
         moved: restored.moved,
         clock: clock.clone(),
+        host: host.clone(),
         retained: settings.retained_checkpoints,
+        collect_every: settings.collect_every.max(1),
+        settled: environment.settled_state,
         status: checkpoint,
         uploaded: HashMap::new(),
         offsets: Vec::new(),
@@ -147,16 +150,31 @@ pub(crate) async fn start(
         known,
         deliveries,
         clock,
+        host,
         base_sources,
         base_counts,
     })
 }
 
+/// Begins to take the shard. The future holds nothing of `environment`, whose sources and sinks belong to one thread.
+fn claim(
+    environment: &Environment,
+    settings: &Settings,
+) -> impl Future<Output = Result<(ShardLog, Option<CommitBody>)>> + use<> {
+    let (host, ids, store) = (environment.host.clone(), environment.ids.clone(), environment.checkpoint_store.clone());
+    let (root, url) = (environment.checkpoint_root.clone(), environment.checkpoint_url.clone());
+    let job = settings.job.clone();
+    async move {
+        let owned = ShardLog::own_on(host, store, &root, &job, ShardId(0), ids, Patience::default()).await;
+        owned.map_err(|error| error.context(format!("checkpoints in {url}")))
+    }
+}
+
 /// Splits and identity of every source. Whatever cannot be reached is named with its table.
-async fn discover(plan: &JobPlan, sources: &[SharedSource]) -> Result<Vec<Found>> {
+async fn discover(host: &dyn Host, plan: &JobPlan, sources: &[SharedSource]) -> Result<Vec<Found>> {
     let mut found = Vec::with_capacity(sources.len());
     for (source, table) in sources.iter().zip(&plan.sources) {
-        let discovered = with_source(source, |source| source.discover()).await;
+        let discovered = with_source(host, source, |source| source.discover()).await;
         found.push(discovered.map_err(|error| error.context(format!("source '{}'", table.spec.table)))?);
     }
     Ok(found)
@@ -190,7 +208,7 @@ fn announce(
 fn threads(
     plan: &Arc<JobPlan>,
     settings: &Settings,
-    clock: &Arc<dyn Clock>,
+    (clock, host): (&Arc<dyn Clock>, &dyn Host),
     job: &Arc<JobShared>,
     operators: Vec<Vec<Option<WindowOperator>>>,
     mut readers: BTreeMap<usize, ReadersOfThread>,
@@ -200,7 +218,7 @@ fn threads(
     for (index, operators) in operators.into_iter().enumerate() {
         let worker = worker(index, plan, settings, clock, job, operators)?;
         let mine = readers.remove(&index).unwrap_or_default();
-        threads.push(spawn(worker, mine, events.clone())?);
+        threads.push(spawn(host, worker, mine, events.clone())?);
     }
     Ok(threads)
 }
@@ -270,6 +288,7 @@ fn check_identity(
 }
 
 async fn starts(
+    host: &dyn Host,
     plan: &JobPlan,
     sources: &[SharedSource],
     found: &[Found],
@@ -299,7 +318,7 @@ async fn starts(
                 Some(start) => mine.push(start.clone()),
                 None => {
                     let (asked, late_arrival) = (split.clone(), head.is_some());
-                    let offset = with_source(source, move |source| source.start_of(&asked, late_arrival)).await?;
+                    let offset = with_source(host, source, move |source| source.start_of(&asked, late_arrival)).await?;
                     mine.push((SplitStart { split: split.clone(), offset }, i64::MIN));
                 }
             }
@@ -321,6 +340,7 @@ async fn open_sinks(
     sinks: Vec<Box<dyn aqueduct_core::Sink>>,
     log: &ShardLog,
     clock: &Arc<dyn Clock>,
+    host: &Arc<dyn Host>,
 ) -> Result<Vec<SinkTask>> {
     let claimed = log.claimed().clone();
     let opening = sinks.into_iter().zip(&plan.sinks).map(|(mut sink, table)| {
@@ -337,8 +357,8 @@ async fn open_sinks(
         let name = table.spec.table.clone();
         let pending = backlog(&log.reader(), &name, cursor).await?;
         let delivery = Arc::new(Delivery::new(name, table.connector.clone(), cursor, pending));
-        let (claimed, log, clock) = (claimed.clone(), log.reader(), clock.clone());
-        tasks.push(SinkTask { sink, cursor, claimed, log, delivery, clock });
+        let (claimed, log, clock, host) = (claimed.clone(), log.reader(), clock.clone(), host.clone());
+        tasks.push(SinkTask { sink, cursor, claimed, log, delivery, clock, host });
     }
     Ok(tasks)
 }
@@ -346,7 +366,12 @@ async fn open_sinks(
 type ReadersOfThread = Vec<(usize, Box<dyn SourceReader>, Vec<(SplitStart, i64)>)>;
 
 /// Splits go to threads round robin, over all sources, so that few splits of many topics still use every thread.
-async fn readers(sources: &[SharedSource], starts: Starts, threads: usize) -> Result<BTreeMap<usize, ReadersOfThread>> {
+async fn readers(
+    host: &dyn Host,
+    sources: &[SharedSource],
+    starts: Starts,
+    threads: usize,
+) -> Result<BTreeMap<usize, ReadersOfThread>> {
     let mut all: BTreeMap<usize, ReadersOfThread> = BTreeMap::new();
     let mut turn = 0;
     for (index, splits) in starts.into_iter().enumerate() {
@@ -357,7 +382,7 @@ async fn readers(sources: &[SharedSource], starts: Starts, threads: usize) -> Re
         }
         for (thread, share) in shares {
             let splits: Vec<SplitStart> = share.iter().map(|(start, _)| start.clone()).collect();
-            let reader = with_source(&sources[index], move |source| source.reader(splits)).await?;
+            let reader = with_source(host, &sources[index], move |source| source.reader(splits)).await?;
             all.entry(thread).or_default().push((index, reader, share));
         }
     }
@@ -397,7 +422,12 @@ fn worker(
     })
 }
 
-fn spawn(worker: Worker, readers: ReadersOfThread, events: channel::UnboundedSender<Event>) -> Result<Thread> {
+fn spawn(
+    host: &dyn Host,
+    worker: Worker,
+    readers: ReadersOfThread,
+    events: channel::UnboundedSender<Event>,
+) -> Result<Thread> {
     let (commands, inbox) = mpsc::channel();
     let shared = worker.shared.clone();
     let (reads, splits) =
@@ -406,10 +436,6 @@ fn spawn(worker: Worker, readers: ReadersOfThread, events: channel::UnboundedSen
         let assign = Command::Assign { source, reader: Some(reader), splits };
         commands.send(assign).map_err(|_| Error::bug("a reading thread's inbox closed before it began"))?;
     }
-    let builder = std::thread::Builder::new().name(format!("read-{}", worker.index));
-    // Nobody joins it: a thread that hangs in a client library must not keep the process from ending.
-    builder
-        .spawn(move || worker.run(&inbox, &events))
-        .map_err(|error| Error::retry(format!("a reading thread cannot be started: {error}")).with_source(error))?;
+    host.thread(&format!("read-{}", worker.index), Box::new(Reading::new(worker, inbox, events)))?;
     Ok(Thread { shared, commands, reads, splits })
 }

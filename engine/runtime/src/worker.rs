@@ -6,13 +6,14 @@
 use crate::exits::{Counts, Exits};
 use crate::progress::{Command, Cut, Event, JobShared, SourceCounts, SplitProgress, WorkerShared};
 use crate::window::WindowOperator;
-use aqueduct_core::{Clock, Error, Read, ReadBudget, Result, SourceReader, SplitStart};
+use aqueduct_core::{Clock, Error, Read, ReadBudget, Result, SourceReader, SplitStart, Turn, Turns};
 use aqueduct_plan::{JobPlan, QueryInput};
 use arrow::array::RecordBatch;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// Records per read: large enough for vectorised work, small enough to stop soon at a barrier.
 const BATCH_RECORDS: usize = 8192;
@@ -63,55 +64,57 @@ pub(crate) struct Worker {
     pub(crate) encoders: Vec<aqueduct_core::json::JsonEncoder>,
 }
 
-enum Turn {
-    /// Something was read.
-    Busy,
-    /// Nothing came, or nobody may read.
-    Quiet,
-    /// Asked to end.
-    Stop,
+/// A worker with its inbox: what a reading thread does turn by turn, until it is told to stop.
+pub(crate) struct Reading {
+    worker: Worker,
+    commands: Receiver<Command>,
+    events: UnboundedSender<Event>,
+    last_housekeeping: Duration,
+    quiet: bool,
 }
 
-impl Worker {
-    /// Runs until it is told to stop. A panic or an error is told to the coordinator; it never vanishes.
-    pub(crate) fn run(mut self, commands: &Receiver<Command>, events: &tokio::sync::mpsc::UnboundedSender<Event>) {
-        let index = self.index;
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let outcome = self.serve(commands, events);
-            self.readers.iter_mut().for_each(|slot| slot.reader.close());
-            outcome
-        }));
+impl Reading {
+    pub(crate) fn new(worker: Worker, commands: Receiver<Command>, events: UnboundedSender<Event>) -> Self {
+        Self { worker, commands, events, last_housekeeping: Duration::ZERO, quiet: false }
+    }
+
+    fn step(&mut self, may_wait: bool) -> Result<Turn> {
+        let worker = &mut self.worker;
+        if worker.obey(&self.commands, &self.events, may_wait && self.quiet)? == Turn::Done {
+            worker.readers.iter_mut().for_each(|slot| slot.reader.close());
+            return Ok(Turn::Done);
+        }
+        let turn = worker.turn(if may_wait { READ_WAIT } else { Duration::ZERO })?;
+        self.quiet = turn == Turn::Quiet;
+        let now = worker.clock.steady();
+        let passed = now.saturating_sub(self.last_housekeeping);
+        if passed >= HOUSEKEEPING {
+            let paused = worker.may_not_read();
+            worker.housekeeping(now, passed, paused);
+            self.last_housekeeping = now;
+        }
+        Ok(turn)
+    }
+}
+
+impl Turns for Reading {
+    /// A panic or an error is told to the coordinator; it never vanishes.
+    fn turn(&mut self, may_wait: bool) -> Turn {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.step(may_wait)));
+        let index = self.worker.index;
         let failure = match outcome {
-            Ok(Ok(())) => return,
+            Ok(Ok(turn)) => return turn,
             Ok(Err(error)) => error,
             Err(panic) => Error::bug(format!("reading thread {index} panicked: {}", panic_text(panic.as_ref()))),
         };
         // The receiver is gone only when the job has ended already.
-        let _ = events.send(Event::Failed(failure));
+        let _ = self.events.send(Event::Failed(failure));
+        self.worker.readers.iter_mut().for_each(|slot| slot.reader.close());
+        Turn::Done
     }
+}
 
-    fn serve(
-        &mut self,
-        commands: &Receiver<Command>,
-        events: &tokio::sync::mpsc::UnboundedSender<Event>,
-    ) -> Result<()> {
-        let mut last_housekeeping = Duration::ZERO;
-        let mut quiet = false;
-        loop {
-            match self.obey(commands, events, quiet)? {
-                Turn::Stop => return Ok(()),
-                Turn::Busy | Turn::Quiet => {}
-            }
-            quiet = matches!(self.turn()?, Turn::Quiet);
-            let now = self.clock.steady();
-            if now.saturating_sub(last_housekeeping) >= HOUSEKEEPING {
-                let paused = self.may_not_read();
-                self.housekeeping(now, now.saturating_sub(last_housekeeping), paused);
-                last_housekeeping = now;
-            }
-        }
-    }
-
+impl Worker {
     fn may_not_read(&self) -> bool {
         self.job.paused.load(Ordering::Relaxed)
             || self.job.draining.load(Ordering::Relaxed)
@@ -120,12 +123,7 @@ impl Worker {
     }
 
     /// Obeys all commands that have come. With `quiet` it waits a little for the first one, instead of spinning.
-    fn obey(
-        &mut self,
-        commands: &Receiver<Command>,
-        events: &tokio::sync::mpsc::UnboundedSender<Event>,
-        mut quiet: bool,
-    ) -> Result<Turn> {
+    fn obey(&mut self, commands: &Receiver<Command>, events: &UnboundedSender<Event>, mut quiet: bool) -> Result<Turn> {
         let must_wait = quiet && (self.may_not_read() || self.readers.iter().all(|slot| slot.ended));
         quiet = must_wait;
         loop {
@@ -134,17 +132,17 @@ impl Worker {
                 match commands.recv_timeout(READ_WAIT) {
                     Ok(command) => command,
                     Err(RecvTimeoutError::Timeout) => return Ok(Turn::Quiet),
-                    Err(RecvTimeoutError::Disconnected) => return Ok(Turn::Stop),
+                    Err(RecvTimeoutError::Disconnected) => return Ok(Turn::Done),
                 }
             } else {
                 match commands.try_recv() {
                     Ok(command) => command,
                     Err(TryRecvError::Empty) => return Ok(Turn::Busy),
-                    Err(TryRecvError::Disconnected) => return Ok(Turn::Stop),
+                    Err(TryRecvError::Disconnected) => return Ok(Turn::Done),
                 }
             };
             match command {
-                Command::Stop => return Ok(Turn::Stop),
+                Command::Stop => return Ok(Turn::Done),
                 Command::Barrier { fire_up_to } => {
                     let cut = self.cut(&fire_up_to)?;
                     let _ = events.send(Event::Cut(Box::new(cut)));
@@ -154,8 +152,8 @@ impl Worker {
         }
     }
 
-    /// One read of each reader.
-    fn turn(&mut self) -> Result<Turn> {
+    /// One read of each reader, waiting so long in all for records.
+    fn turn(&mut self, wait: Duration) -> Result<Turn> {
         if self.may_not_read() {
             return Ok(Turn::Quiet);
         }
@@ -165,7 +163,7 @@ impl Worker {
             if self.readers[at].ended {
                 continue;
             }
-            let budget = ReadBudget { max_records: BATCH_RECORDS, max_wait: READ_WAIT / live };
+            let budget = ReadBudget { max_records: BATCH_RECORDS, max_wait: wait / live };
             let source = self.readers[at].source;
             match self.readers[at].reader.read(budget)? {
                 Read::Batch(batch) => {

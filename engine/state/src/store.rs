@@ -6,8 +6,8 @@ use crate::key::{PaneKey, SliceKey};
 use crate::snapshot::{self, StateFile};
 use aqueduct_core::{Error, Result};
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, FlushOptions, IteratorMode, Options, ReadOptions, WriteBatch,
-    WriteOptions, perf::get_memory_usage_stats,
+    BlockBasedOptions, Cache, DB, DBCompressionType, FlushOptions, IteratorMode, Options, ReadOptions,
+    WaitForCompactOptions, WriteBatch, WriteOptions, perf::get_memory_usage_stats,
 };
 use std::path::{Path, PathBuf};
 
@@ -117,6 +117,13 @@ impl StateStore {
             return Ok(());
         }
         self.db.write_opt(piece, &self.written).map_err(|error| self.explain(&error, "written"))
+    }
+
+    /// Flushes, and waits until no compaction runs or is due: equal writes then lead to equal sets of files.
+    pub fn settle(&mut self) -> Result<()> {
+        let mut wait = WaitForCompactOptions::default();
+        wait.set_flush(true);
+        self.db.wait_for_compact(&wait).map_err(|error| self.explain(&error, "compacted"))
     }
 
     /// Flushes, and links everything into the folder `into`, which lies on the same file system as the store; a snapshot that

@@ -8,8 +8,9 @@ use crate::job::PlannedJob;
 use crate::state_dir::StateDir;
 use crate::{connectors, exit, fail_points, http, job, logs, panel, process, signals, summary};
 use aqueduct_bucket::store::{StoreOptions, open_store};
+use aqueduct_checkpoint::SystemIds;
 use aqueduct_core::{Error, Result};
-use aqueduct_runtime::{Environment, Job, JobState, StatusBoard, StatusSnapshot};
+use aqueduct_runtime::{Environment, Job, JobState, StatusBoard, StatusSnapshot, TokioHost};
 use indicatif::MultiProgress;
 use object_store::{ObjectStore, path::Path};
 use std::io::IsTerminal;
@@ -133,6 +134,9 @@ fn assemble(planned: PlannedJob, state: &StateDir) -> Result<Job> {
         sinks,
         clock: Arc::new(SystemClock::new()),
         fail_points,
+        host: Arc::new(TokioHost::default()),
+        ids: Arc::new(SystemIds),
+        settled_state: false,
     };
     Ok(Job { plan: planned.plan, settings: planned.settings.runtime, environment })
 }

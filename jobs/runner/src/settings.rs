@@ -8,6 +8,9 @@ use aqueduct_core::{Error, JobName, Result, parse_duration};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Commits between two collections of garbage: often enough that the folder stays small, seldom enough to cost nothing.
+const COLLECT_EVERY: u64 = 20;
+
 /// A setting of the job.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SettingDef {
@@ -182,6 +185,7 @@ pub(crate) fn parse(settings: &BTreeMap<String, String>, job: &JobFile) -> Resul
         max_kept_exits: usize::try_from(values.whole("aqueduct.exits.max-rows", 0)?).unwrap_or(usize::MAX),
         discovery_interval: Some(values.duration("aqueduct.discovery.interval")?).filter(|every| !every.is_zero()),
         retained_checkpoints: usize::try_from(values.whole("state.checkpoints.num-retained", 1)?).unwrap_or(usize::MAX),
+        collect_every: COLLECT_EVERY,
     };
     // The planner uses it; a bad value should not get that far without the setting's name.
     values.duration("table.exec.source.idle-timeout")?;

@@ -374,6 +374,7 @@ impl World {
             max_kept_exits: usize::MAX,
             discovery_interval: None,
             retained_checkpoints: 2,
+            collect_every: 20,
         };
         let environment = Environment {
             checkpoint_store: self.store.clone(),
@@ -384,6 +385,9 @@ impl World {
             sinks: self.sinks.iter().map(|sink| Box::new(sink.clone()) as Box<dyn Sink>).collect(),
             clock: Arc::new(Steady(Instant::now())),
             fail_points: aqueduct_core::FailPoints::default(),
+            host: Arc::new(crate::TokioHost::default()),
+            ids: Arc::new(aqueduct_checkpoint::SystemIds),
+            settled_state: false,
         };
         Job { plan: plan(changed), settings, environment }
     }
