@@ -4,5 +4,17 @@
 //! store, the source, the services behind the sinks, the clock, and the process that it lives in.
 
 pub mod backends;
+pub mod campaign;
+pub mod input;
+pub mod job;
+pub mod judge;
+pub mod oracle;
 pub mod random;
+pub mod run;
+pub mod schedule;
+pub mod services;
+pub mod source;
+pub mod store;
+pub mod table;
+pub mod verdict;
 pub mod world;

@@ -195,7 +195,7 @@ impl World {
     /// Moves the wall clock, forward or backward.
     pub fn jump_clock(&self, by_ms: i64) {
         self.lock().wall_ahead_ms += by_ms;
-        self.count("clock.jump");
+        self.trace(format!("the wall clock jumps by {by_ms} ms"));
     }
 
     /// Waits for simulated time to pass. A wait of zero lets every other task run first.
