@@ -6,12 +6,14 @@ mod sinks;
 
 use crate::oracle::Oracle;
 use crate::services::daemon::{Daemon, Scratch};
-use crate::services::{Firestore, Gcs, Kafka, Listener, Postgres, Record, S3, unique};
+use crate::services::{Postgres, Record, unique};
+use crate::stage::Stage;
 use aqueduct_generate::records::RecordMaker;
 use aqueduct_generate::{DatagenConfig, Template};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 /// Partitions of the topic; the last one stays empty.
 pub const PARTITIONS: i32 = 4;
@@ -70,12 +72,26 @@ pub struct Start {
     pub interval_ms: u32,
     /// More arguments.
     pub more: Vec<String>,
+    /// More of the environment.
+    pub env: Vec<(String, String)>,
+    /// A program and its arguments that run the binary, such as `ip netns exec NAME`; empty for none.
+    pub wrapper: Vec<String>,
 }
 
 impl Default for Start {
     fn default() -> Self {
-        Start { parallelism: 2, checkpoints: None, interval_ms: 500, more: Vec::new() }
+        let (more, env, wrapper) = (Vec::new(), Vec::new(), Vec::new());
+        Start { parallelism: 2, checkpoints: None, interval_ms: 500, more, env, wrapper }
     }
+}
+
+/// What becomes of records that a test adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// The oracle reads them as it reads all others.
+    ByOracle,
+    /// Each is a dead letter, by a rule that the oracle does not know.
+    Dead,
 }
 
 /// The main job, its topic and its sinks, under names that no other test uses.
@@ -85,6 +101,8 @@ pub struct MainJob {
     pub name: String,
     /// What is expected.
     pub oracle: Oracle,
+    /// The services.
+    pub stage: Arc<Stage>,
     dead_values: BTreeMap<(i32, i64), Vec<u8>>,
     bytes: u64,
     database: String,
@@ -93,46 +111,75 @@ pub struct MainJob {
 }
 
 impl MainJob {
-    /// Makes topics, tables and the job's folder, and fills the topic.
+    /// Makes topics, tables and the job's folder, and fills the topic; on the services of this test run.
     pub async fn prepare(name: &str, records: i64, seed: u64) -> MainJob {
-        MainJob::prepare_in_batches(name, records, seed, 10_000, "").await
+        MainJob::prepare_on(Stage::shared(), name, records, seed).await
     }
 
-    /// The same, with a broker that hands the records out so slowly that it takes about so many seconds: time to disturb
-    /// the job.
+    /// The same on other services.
+    pub async fn prepare_on(stage: Arc<Stage>, name: &str, records: i64, seed: u64) -> MainJob {
+        MainJob::prepare_in_batches(stage, name, &generator(records, seed), 10_000, "").await
+    }
+
+    /// As [`MainJob::prepare`], with a broker that hands the records out so slowly that it takes about so many seconds: time to
+    /// disturb the job.
     pub async fn prepare_slow(name: &str, records: i64, seed: u64, seconds: u64) -> MainJob {
+        MainJob::prepare_slow_on(Stage::shared(), name, records, seed, seconds).await
+    }
+
+    /// The same on other services.
+    pub async fn prepare_slow_on(stage: Arc<Stage>, name: &str, records: i64, seed: u64, seconds: u64) -> MainJob {
         let small_fetches =
             "'properties.fetch.message.max.bytes' = '16384',\n    'properties.fetch.min.bytes' = '1',\n";
-        let job = MainJob::prepare_in_batches(name, records, seed, 50, small_fetches).await;
-        let client = format!("aqueduct-{}-product_images", job.name);
-        Kafka::shared().limit_reading(&client, job.bytes / seconds);
+        let mut config = generator(records, seed);
+        // A window closes about every second, however slow the reading is.
+        let active = i64::from(config.partitions - config.idle_partitions);
+        let step = i64::try_from(seconds).expect("a time") * 60_000_000 * active / records.max(1);
+        config.time_step_us = config.time_step_us.max(step);
+        let job = MainJob::prepare_in_batches(stage, name, &config, 50, small_fetches).await;
+        job.stage.kafka.limit_reading(&job.client_id(), job.bytes / seconds);
         job
     }
 
-    async fn prepare_in_batches(name: &str, records: i64, seed: u64, batch: u32, options: &str) -> MainJob {
+    /// Ends the limit of [`MainJob::prepare_slow`].
+    pub fn read_freely(&self) {
+        self.stage.kafka.limit_reading(&self.client_id(), 1 << 30);
+    }
+
+    fn client_id(&self) -> String {
+        format!("aqueduct-{}-product_images", self.name)
+    }
+
+    async fn prepare_in_batches(
+        stage: Arc<Stage>,
+        name: &str,
+        config: &DatagenConfig,
+        batch: u32,
+        options: &str,
+    ) -> MainJob {
         let name = unique(name);
-        let (database, folder) = (Postgres::shared().create_database("main_job").await, Scratch::new("main-job"));
-        create_table(&database).await;
+        let (database, folder) = (stage.postgres.create_database("main_job").await, Scratch::new("main-job"));
+        create_table(&stage.postgres, &database).await;
         write_job(folder.path(), options);
-        let kafka = Kafka::shared();
-        kafka.create_topic(&name, PARTITIONS);
-        kafka.create_topic(&format!("{name}-results"), 2);
+        stage.kafka.create_topic(&name, PARTITIONS);
+        stage.kafka.create_topic(&format!("{name}-results"), 2);
         let mut job = MainJob {
             name,
             oracle: Oracle::new(1),
+            stage,
             dead_values: BTreeMap::new(),
             bytes: 0,
             database,
             folder,
             starts: std::sync::atomic::AtomicU32::new(0),
         };
-        job.fill(&generator(records, seed), batch);
+        job.fill(config, batch);
         job
     }
 
     fn fill(&mut self, config: &DatagenConfig, batch: u32) {
         let maker = RecordMaker::new(config);
-        let name = self.name.clone();
+        let (name, stage) = (self.name.clone(), Arc::clone(&self.stage));
         for partition in 0..PARTITIONS {
             let count = config.rows_of(partition).expect("a number of rows is given");
             let records = (0..count).map(|offset| {
@@ -146,13 +193,38 @@ impl MainJob {
                 }
                 Record { key: None, value: Some(value), timestamp_ms: Some(timestamp_ms) }
             });
-            Kafka::shared().produce_in_batches(&name, partition, batch, records);
+            stage.kafka.produce_in_batches(&name, partition, batch, records);
         }
+    }
+
+    /// Writes more records behind those of the topic. What is `expected` of them the oracle says, or nobody: then each is a dead
+    /// letter.
+    pub fn add(&mut self, partition: i32, records: Vec<Record>, expected: Expected) {
+        let next = self.stage.kafka.watermarks(&self.name, partition).1;
+        for (offset, record) in (next..).zip(&records) {
+            let dead = self.oracle.ledger.dead;
+            match expected {
+                Expected::ByOracle => self.oracle.record(partition, offset, record.value.as_deref()),
+                Expected::Dead => self.oracle.dead_record(partition, offset),
+            }
+            if self.oracle.ledger.dead > dead {
+                self.dead_values.insert((partition, offset), record.value.clone().unwrap_or_default());
+            }
+        }
+        self.stage.kafka.produce(&self.name, partition, records);
     }
 
     /// Starts the binary. Its log is [`Daemon::log`].
     pub fn start(&self, start: &Start) -> Daemon {
-        let mut command = Command::new(binary());
+        let binary = binary();
+        let mut command = match start.wrapper.split_first() {
+            None => Command::new(binary),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary);
+                command
+            }
+        };
         command.arg("run").arg(self.folder.path().join("job"));
         for (name, value) in self.variables() {
             command.arg("--set").arg(format!("{name}={value}"));
@@ -163,7 +235,7 @@ impl MainJob {
         command.args(["--parallelism", &start.parallelism.to_string(), "--log-format", "text"]);
         command.arg("--checkpoint-dir").arg(self.checkpoints(start)).args(&start.more);
         command.current_dir(self.folder.path()).env("TMPDIR", self.folder.path());
-        command.envs(Gcs::shared().env()).envs(S3::try_shared().map(S3::env).unwrap_or_default());
+        command.envs(self.stage.env()).envs(start.env.iter().map(|(name, value)| (name, value)));
         let number = self.starts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Daemon::spawn("aqueduct", command, &self.folder.path().join(format!("run-{number}.log")))
     }
@@ -187,7 +259,7 @@ impl MainJob {
 
     /// The values of the job's variables.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
-        variables(&self.name, &format!("{}-results", self.name), &self.name, &self.database)
+        self.stage.variables(&self.name, &format!("{}-results", self.name), &self.name, &self.database)
     }
 
     /// Changes the text of the job; panics when `from` is not in it exactly once.
@@ -204,38 +276,9 @@ impl MainJob {
     }
 }
 
-/// The variables of `jobs/image-metrics` for the services of this run: Kafka over TLS with a client certificate, Postgres
-/// with full verification, the bucket's folder `NAME/analytics`.
-pub fn variables(topic: &str, results: &str, collection: &str, database: &str) -> Vec<(&'static str, String)> {
-    let (kafka, postgres, gcs) = (Kafka::shared(), Postgres::shared(), Gcs::shared());
-    let path = |path: &Path| path.display().to_string();
-    let mut variables = vec![
-        ("KAFKA_BROKERS", kafka.bootstrap(Listener::Ssl)),
-        ("KAFKA_SECURITY_PROTOCOL", "SSL".into()),
-        ("KAFKA_CA", path(&kafka.tls().ca)),
-        ("KAFKA_CERT", path(&kafka.tls().cert)),
-        ("KAFKA_KEY", path(&kafka.tls().key)),
-        ("KAFKA_TOPIC", topic.into()),
-        ("KAFKA_GROUP", format!("{topic}-group")),
-        ("RESULTS_TOPIC", results.into()),
-        ("POSTGRES_URL", postgres.url(database)),
-        ("POSTGRES_USER", postgres.user().into()),
-        ("POSTGRES_PASSWORD", postgres.password().into()),
-        ("POSTGRES_SSLMODE", "verify-full".into()),
-        ("POSTGRES_CA", path(postgres.ca())),
-        ("RESULTS_BUCKET", gcs.url(&format!("{collection}/analytics"))),
-    ];
-    if let Some(firestore) = Firestore::try_shared() {
-        variables.push(("FIRESTORE_PROJECT", firestore.project().into()));
-        variables.push(("FIRESTORE_COLLECTION", collection.into()));
-        variables.push(("FIRESTORE_EMULATOR", firestore.host().into()));
-    }
-    variables
-}
-
 /// The contract's table, as the old job's users have it.
-pub async fn create_table(database: &str) {
-    let mut connection = Postgres::shared().connect(database).await;
+pub async fn create_table(postgres: &Postgres, database: &str) {
+    let mut connection = postgres.connect(database).await;
     let table = "CREATE TABLE analytics_metrics (window_start timestamptz, size_label text, event_count bigint, total_bytes bigint, \
                  latest_event timestamptz, summary_json jsonb, PRIMARY KEY (window_start, size_label))";
     sqlx::raw_sql(table).execute(&mut connection).await.unwrap_or_else(|e| panic!("{table}: {e}"));

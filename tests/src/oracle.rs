@@ -74,8 +74,8 @@ impl Oracle {
             return;
         };
         let Some(row) = decode(value) else {
-            self.ledger.dead += 1;
-            self.dead.insert((partition, offset));
+            self.ledger.read -= 1;
+            self.dead_record(partition, offset);
             return;
         };
         let start = row.event_ms.div_euclid(self.window_ms) * self.window_ms;
@@ -94,6 +94,13 @@ impl Oracle {
         metrics.event_count += 1;
         metrics.total_bytes += row.bytes;
         metrics.latest_event_ms = metrics.latest_event_ms.max(row.event_ms);
+    }
+
+    /// The next record of a partition, which is no row.
+    pub fn dead_record(&mut self, partition: i32, offset: i64) {
+        self.ledger.read += 1;
+        self.ledger.dead += 1;
+        self.dead.insert((partition, offset));
     }
 }
 

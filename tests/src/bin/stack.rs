@@ -7,6 +7,7 @@ use aqueduct_tests::main_job::{self, PARTITIONS};
 use aqueduct_tests::services::daemon::{Scratch, free_port};
 use aqueduct_tests::services::kafka::Writer;
 use aqueduct_tests::services::{Firestore, Gcs, Kafka, Listener, Postgres, Record, S3};
+use aqueduct_tests::stage::Stage;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -22,7 +23,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     let database = runtime.block_on(async {
         let database = Postgres::shared().create_database("stack").await;
-        main_job::create_table(&database).await;
+        main_job::create_table(Postgres::shared(), &database).await;
         database
     });
     Kafka::shared().create_topic(TOPIC, PARTITIONS);
@@ -41,7 +42,7 @@ fn main() {
     });
     let folder = Scratch::new("stack");
     let http = format!("127.0.0.1:{}", free_port());
-    let variables = main_job::variables(TOPIC, RESULTS, COLLECTION, &database);
+    let variables = Stage::shared().variables(TOPIC, RESULTS, COLLECTION, &database);
     describe(&program, &database, &http, &variables);
     let code = run(&program, folder.path(), &http, &variables);
     drop(folder);

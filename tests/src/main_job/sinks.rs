@@ -2,7 +2,7 @@
 
 use super::{MainJob, Start};
 use crate::oracle::Metrics;
-use crate::services::{Firestore, Gcs, Kafka, Postgres, S3};
+use crate::services::S3;
 use aqueduct_core::json::encode_base64;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
@@ -19,16 +19,16 @@ impl MainJob {
     /// Compares all sinks, the exits and the ledger with the oracle; panics with the differences.
     pub async fn verify(&self, start: &Start) {
         self.compare("Postgres", self.postgres_rows().await);
-        if let Some(firestore) = Firestore::try_shared() {
+        if let Some(firestore) = &self.stage.firestore {
             let documents = firestore.list_documents(&self.name);
             for (id, document) in &documents {
                 assert_eq!(*id, format!("{}_{}", text(document, "window_start"), text(document, "size_label")));
             }
             self.compare("Firestore", unique_rows("Firestore", documents.into_iter().map(|(_, document)| document)));
         }
-        let bucket = read_table(&Gcs::shared().store(), &format!("{}/analytics", self.name)).await;
+        let bucket = read_table(&self.stage.gcs.store(), &format!("{}/analytics", self.name)).await;
         self.compare("the bucket", unique_rows("the bucket", bucket));
-        let topic = Kafka::shared().read_committed(&format!("{}-results", self.name));
+        let topic = self.stage.kafka.read_committed(&format!("{}-results", self.name));
         let values = topic.iter().map(|record| serde_json::from_slice(record.value.as_deref().unwrap_or_default()));
         self.compare("the topic", unique_rows("the topic", values.map(|value| value.expect("results are JSON"))));
         self.verify_exits(start).await;
@@ -37,7 +37,7 @@ impl MainJob {
     /// How many result rows stand in Postgres.
     pub async fn postgres_rows(&self) -> Rows {
         type Row = (DateTime<Utc>, String, i64, i64, DateTime<Utc>, Value);
-        let mut connection = Postgres::shared().connect(&self.database).await;
+        let mut connection = self.stage.postgres.connect(&self.database).await;
         let query = "SELECT window_start, size_label, event_count, total_bytes, latest_event, summary_json FROM analytics_metrics";
         let found: Vec<Row> =
             sqlx::query_as(query).fetch_all(&mut connection).await.unwrap_or_else(|e| panic!("{query}: {e}"));
@@ -102,7 +102,7 @@ impl MainJob {
         let checkpoints = self.checkpoints(start);
         let inside = |url: &str| url.split_once('/').map_or(String::new(), |(_, path)| format!("{path}/"));
         if let Some(rest) = checkpoints.strip_prefix("gs://") {
-            return (Arc::new(Gcs::shared().store()), inside(rest));
+            return (Arc::new(self.stage.gcs.store()), inside(rest));
         }
         if let Some(rest) = checkpoints.strip_prefix("s3://") {
             return (Arc::new(S3::try_shared().expect("the test has asked for it").store()), inside(rest));

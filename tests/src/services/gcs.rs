@@ -111,9 +111,13 @@ impl Gcs {
 
     /// A service account's key file that sends `object_store` here without signing anything.
     pub fn service_account_key(&self) -> String {
+        Gcs::key_of(self.endpoint())
+    }
+
+    fn key_of(endpoint: &str) -> String {
         serde_json::json!({
             "type": "service_account",
-            "gcs_base_url": self.endpoint(),
+            "gcs_base_url": endpoint,
             "disable_oauth": true,
             "client_email": "tests@aqueduct.invalid",
             "private_key": "unused",
@@ -124,10 +128,12 @@ impl Gcs {
 
     /// The environment that points a process here: the engine's own variable, and a key file for `object_store`'s `from_env`.
     pub fn env(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("STORAGE_EMULATOR_HOST", self.endpoint().to_owned()),
-            ("GOOGLE_SERVICE_ACCOUNT_KEY", self.service_account_key()),
-        ]
+        Gcs::env_of(self.endpoint())
+    }
+
+    /// The same for an address before a stand-in, such as a proxy's.
+    pub fn env_of(endpoint: &str) -> Vec<(&'static str, String)> {
+        vec![("STORAGE_EMULATOR_HOST", endpoint.to_owned()), ("GOOGLE_SERVICE_ACCOUNT_KEY", Gcs::key_of(endpoint))]
     }
 
     /// A client of a bucket, quick to give up.

@@ -8,6 +8,7 @@ mod settings;
 pub use client::{Consumed, Record, Writer};
 
 use super::daemon::{Daemon, Scratch, free_port, listens, run};
+use super::proxy::Proxy;
 use super::tls::TlsFiles;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub enum Listener {
     Ssl,
     /// TLS; SCRAM-SHA-512 with [`Kafka::user`] and [`Kafka::password`].
     SaslSsl,
+    /// As [`Listener::Plain`], through a proxy that a test puts there: see [`Kafka::behind_proxy`].
+    Proxied,
 }
 
 /// Where a broker is.
@@ -38,6 +41,10 @@ pub struct KafkaAddress {
     pub ssl: u16,
     /// Port of [`Listener::SaslSsl`].
     pub sasl_ssl: u16,
+    /// Port of [`Listener::Proxied`] on the broker itself.
+    pub behind_proxy: u16,
+    /// The port that the broker advertises for [`Listener::Proxied`].
+    pub proxy: u16,
     /// Port of the controller.
     pub controller: u16,
     /// The SCRAM user.
@@ -84,6 +91,8 @@ impl Kafka {
             plain: free_port(),
             ssl: free_port(),
             sasl_ssl: free_port(),
+            behind_proxy: free_port(),
+            proxy: free_port(),
             controller: free_port(),
             user: "aqueduct".into(),
             password: "scram-secret".into(),
@@ -98,12 +107,18 @@ impl Kafka {
 
     /// `host:port` of a door, the value of `properties.bootstrap.servers`.
     pub fn bootstrap(&self, listener: Listener) -> String {
-        let KafkaAddress { plain, ssl, sasl_ssl, .. } = &self.address;
+        let KafkaAddress { plain, ssl, sasl_ssl, proxy, .. } = &self.address;
         match listener {
             Listener::Plain => format!("127.0.0.1:{plain}"),
             Listener::Ssl => format!("localhost:{ssl}"),
             Listener::SaslSsl => format!("localhost:{sasl_ssl}"),
+            Listener::Proxied => format!("127.0.0.1:{proxy}"),
         }
+    }
+
+    /// A proxy for [`Listener::Proxied`]. There can be one at a time.
+    pub fn behind_proxy(&self) -> Proxy {
+        Proxy::on(self.address.proxy, &format!("127.0.0.1:{}", self.address.behind_proxy))
     }
 
     /// Certificates: `ca` for every client, `cert` and `key` for [`Listener::Ssl`].
@@ -135,9 +150,31 @@ impl Kafka {
         run(&mut command);
     }
 
+    /// The user of [`Kafka::user`] has another password from now on.
+    pub fn change_password(&self, password: &str) {
+        let mut command = java(&["-Xmx256m"]);
+        command.args(["kafka.admin.ConfigCommand", "--bootstrap-server", &self.bootstrap(Listener::Plain), "--alter"]);
+        command.args(["--entity-type", "users", "--entity-name", self.user()]);
+        command.args(["--add-config", &format!("SCRAM-SHA-512=[password={password}]")]);
+        run(&mut command);
+    }
+
+    /// Where the partitions' folders lie. Only after `start`.
+    pub fn data(&self) -> PathBuf {
+        self.process().scratch.path().join("data")
+    }
+
     /// SIGKILL; data stays. Only after `start`.
     pub fn kill(&self) {
         self.process().daemon = None;
+    }
+
+    /// SIGTERM, and waits for the broker's orderly end. Only after `start`.
+    pub fn stop(&self) {
+        if let Some(mut daemon) = self.process().daemon.take() {
+            daemon.signal(libc::SIGTERM);
+            daemon.wait(Duration::from_secs(30));
+        }
     }
 
     /// SIGSTOP: connections stay open and nothing is answered. Only after `start`.

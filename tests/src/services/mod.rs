@@ -8,6 +8,8 @@
 //! | [`S3`] | SeaweedFS | yes |
 //! | [`Firestore`] | Google's emulator | only where `gcloud` has it: [`Firestore::try_shared`] |
 //!
+//! [`Proxy`] and [`GrpcFront`] stand in front of any of them and go wrong on demand.
+//!
 //! Three ways to one:
 //! - `X::shared()`: the instance of this test run. `./dev test` starts all services once and names them in the file
 //!   `AQUEDUCT_SERVICES`; without it the first caller in a test binary starts one that lives as long as the process.
@@ -21,16 +23,20 @@
 pub mod daemon;
 pub mod firestore;
 pub mod gcs;
+pub mod grpc;
 pub mod http;
 pub mod kafka;
 pub mod postgres;
+pub mod proxy;
 pub mod s3;
 pub mod tls;
 
 pub use firestore::Firestore;
 pub use gcs::Gcs;
+pub use grpc::GrpcFront;
 pub use kafka::{Kafka, Listener, Record};
 pub use postgres::Postgres;
+pub use proxy::Proxy;
 pub use s3::S3;
 pub use tls::TlsFiles;
 

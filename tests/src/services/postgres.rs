@@ -133,9 +133,27 @@ impl Postgres {
         name
     }
 
+    /// Makes the user that the server runs as the owner of a folder.
+    pub fn give(&self, folder: &Path) {
+        if let Some((user, group)) = unprivileged() {
+            chown(folder, Some(user), Some(group)).expect("root may");
+        }
+    }
+
     /// SIGKILL to the server and all its sessions; data stays. Only after `start`.
     pub fn kill(&self) {
         self.process().stop();
+    }
+
+    /// An immediate shutdown, as by `pg_ctl -m immediate`: sessions are cut off, and the next start recovers from the log. Only
+    /// after `start`.
+    pub fn stop_immediately(&self) {
+        let mut process = self.process();
+        if let Some(daemon) = &mut process.daemon {
+            daemon.signal(libc::SIGQUIT);
+            daemon.wait(Duration::from_secs(20));
+        }
+        process.stop();
     }
 
     /// Starts the server again after [`Postgres::kill`], or kills and starts it, on the same port with the same data.

@@ -30,7 +30,7 @@ fn door(kafka: &Kafka, listener: Listener, topic: &str) -> Pairs {
         pairs(&[("topic", topic), ("format", "json"), ("properties.bootstrap.servers", &kafka.bootstrap(listener))]);
     let tls = |path: &std::path::Path| path.display().to_string();
     match listener {
-        Listener::Plain => {}
+        Listener::Plain | Listener::Proxied => {}
         Listener::Ssl => options.extend(pairs(&[
             ("properties.security.protocol", "SSL"),
             ("properties.ssl.truststore.type", "PEM"),

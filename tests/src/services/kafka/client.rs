@@ -57,7 +57,7 @@ impl Kafka {
         config.set("bootstrap.servers", self.bootstrap(listener));
         let path = |path: &std::path::Path| path.display().to_string();
         match listener {
-            Listener::Plain => {}
+            Listener::Plain | Listener::Proxied => {}
             Listener::Ssl => {
                 config.set("security.protocol", "SSL").set("ssl.ca.location", path(&self.tls().ca));
                 config

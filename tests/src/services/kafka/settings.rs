@@ -24,7 +24,7 @@ const LOGGING: &str = "appender.out.type = Console\nappender.out.name = OUT\napp
     appender.out.layout.pattern = %d %p %m (%c{1})%n\nrootLogger.level = WARN\nrootLogger.appenderRef.out.ref = OUT\n";
 
 fn text(dir: &Path, address: &KafkaAddress, store: &Path) -> String {
-    let KafkaAddress { plain, ssl, sasl_ssl, controller, tls, .. } = address;
+    let KafkaAddress { plain, ssl, sasl_ssl, behind_proxy, proxy, controller, tls, .. } = address;
     let (data, store, ca) = (dir.join("data"), store.display(), tls.ca.display());
     let data = data.display();
     format!(
@@ -33,9 +33,11 @@ fn text(dir: &Path, address: &KafkaAddress, store: &Path) -> String {
          controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
          controller.listener.names=CONTROLLER\n\
          inter.broker.listener.name=PLAINTEXT\n\
-         listeners=PLAINTEXT://127.0.0.1:{plain},SSL://127.0.0.1:{ssl},SASL_SSL://127.0.0.1:{sasl_ssl},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SSL://localhost:{ssl},SASL_SSL://localhost:{sasl_ssl},CONTROLLER://127.0.0.1:{controller}\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT\n\
+         listeners=PLAINTEXT://127.0.0.1:{plain},SSL://127.0.0.1:{ssl},SASL_SSL://127.0.0.1:{sasl_ssl},\
+         PROXIED://127.0.0.1:{behind_proxy},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SSL://localhost:{ssl},SASL_SSL://localhost:{sasl_ssl},\
+         PROXIED://127.0.0.1:{proxy},CONTROLLER://127.0.0.1:{controller}\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
          log.dirs={data}\n\
          ssl.keystore.type=PEM\n\
          ssl.keystore.location={store}\n\
