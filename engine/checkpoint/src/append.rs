@@ -3,7 +3,7 @@
 //! It never moves on to another slot: that is the claimant's decision.
 
 use crate::paths::{ShardPaths, slot_of};
-use crate::protocol::{Found, Judgement, Mine, Slot, greatest_boundary, judge_create, must_check_boundary};
+use crate::protocol::{Judgement, Mine, Slot, greatest_boundary, judge_create, must_check_boundary, stands_after};
 use crate::record::{Boundary, Kind, Record, Unreadable, decode};
 use crate::store::{Store, kind_of};
 use aqueduct_core::{Error, ErrorKind, Result};
@@ -41,11 +41,8 @@ pub(crate) async fn append(
                 read_record(store, paths, record.slot).await?
             }
         };
-        let found = match (&refused, &there) {
-            (None, _) => Found::Record { put_id: &record.put_id, generation: record.generation },
-            (Some(_), Some(there)) => Found::Record { put_id: &there.put_id, generation: there.generation },
-            (Some(_), None) => Found::Absent,
-        };
+        let read_back = there.as_ref().map(|there| (there.put_id.as_str(), there.generation));
+        let found = stands_after(mine, refused.is_none(), read_back);
         let boundary = if must_check_boundary(is_claim, attempts) { read_boundary(store, paths).await? } else { None };
         let judgement = judge_create(mine, found, boundary);
         if judgement != Judgement::RetrySameSlot {

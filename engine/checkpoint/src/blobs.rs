@@ -1,88 +1,21 @@
 //! Immutable contents under content names: put once, read back checked.
 //!
-//! Which blobs are needed is decided elsewhere; this file remembers which are known to be there and which were put for the
-//! coming commit.
+//! Which names contents get, which blobs are needed and which are known to be there is decided in `protocol`.
 
 use crate::ids::hex;
 use crate::paths::ShardPaths;
 use crate::reader::Shared;
-use crate::record::{BlobRef, CommitBody};
+use crate::record::BlobRef;
 use crate::store::{Store, kind_of};
-use aqueduct_core::{Error, ErrorKind, Generation, Result};
+use aqueduct_core::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use object_store::path::Path;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 /// From this size on hashing leaves the async thread.
 const HASH_ELSEWHERE: usize = 1 << 20;
-
-/// What is known about blobs.
-#[derive(Debug, Default)]
-pub(crate) struct BlobBook {
-    /// Hash to a blob that exists: size and reference.
-    known: BTreeMap<String, (u64, String)>,
-    /// Blobs put since the last commit that named them.
-    pinned: BTreeSet<String>,
-    /// Hashes whose plain name this owner has given up for deletion, and how often: the next name differs, because a delayed
-    /// delete may still arrive.
-    given_up: BTreeMap<String, u32>,
-}
-
-impl BlobBook {
-    /// Knows the blobs of the commit that was taken over.
-    pub(crate) fn new(newest: Option<&CommitBody>) -> Self {
-        let mut book = Self::default();
-        for blob in newest.into_iter().flat_map(CommitBody::blobs) {
-            book.known.insert(blob.sha256.clone(), (blob.bytes, blob.object.clone()));
-        }
-        book
-    }
-
-    /// A known blob with these contents; from now on it stays until the coming commit has named it.
-    fn reuse(&mut self, sha256: &str, bytes: u64) -> Option<String> {
-        let (size, object) = self.known.get(sha256)?;
-        if *size != bytes {
-            return None;
-        }
-        self.pinned.insert(object.clone());
-        Some(object.clone())
-    }
-
-    fn next_name(&self, generation: Generation, sha256: &str) -> String {
-        ShardPaths::blob_object(generation, sha256, self.given_up.get(sha256).copied().unwrap_or(0))
-    }
-
-    fn learn(&mut self, sha256: &str, bytes: u64, object: &str) {
-        self.pinned.insert(object.to_owned());
-        self.known.insert(sha256.to_owned(), (bytes, object.to_owned()));
-    }
-
-    pub(crate) fn pinned(&self) -> &BTreeSet<String> {
-        &self.pinned
-    }
-
-    /// The commit that names these blobs is durable.
-    pub(crate) fn committed(&mut self, body: &CommitBody) {
-        for blob in body.blobs() {
-            self.pinned.remove(&blob.object);
-        }
-    }
-
-    /// The blobs will be deleted.
-    pub(crate) fn give_up(&mut self, objects: &BTreeSet<String>) {
-        let given_up = &mut self.given_up;
-        self.known.retain(|sha256, (_, object)| {
-            let stays = !objects.contains(object);
-            if !stays {
-                *given_up.entry(sha256.clone()).or_insert(0) += 1;
-            }
-            stays
-        });
-    }
-}
 
 /// Puts contents, unless they are known to be there.
 pub(crate) async fn put(shared: &Shared, name: &str, contents: Bytes) -> Result<BlobRef> {
@@ -94,7 +27,8 @@ pub(crate) async fn put(shared: &Shared, name: &str, contents: Bytes) -> Result<
         shared.counters.reused_blobs.fetch_add(1, Ordering::Relaxed);
         return Ok(blob(object));
     }
-    let object = shared.book().next_name(shared.claimed.generation, &sha256);
+    let times = shared.book().times_given_up(&sha256);
+    let object = ShardPaths::blob_object(shared.claimed.generation, &sha256, times);
     let path = place(&shared.paths, &object)?;
     let uploaded = create(shared, &path, contents).await?;
     shared.book().learn(&sha256, bytes, &object);

@@ -5,7 +5,7 @@
 use crate::append::unreadable;
 use crate::blobs::place;
 use crate::paths::slot_of;
-use crate::protocol::{CollectFacts, CollectPlan, Said, Slot, orphans, plan_collect};
+use crate::protocol::{CollectFacts, CollectPlan, Said, Slot, leftovers, orphans, plan_collect};
 use crate::reader::{ShardReader, Shared};
 use crate::record::{Boundary, decode, encode};
 use crate::store::kind_of;
@@ -103,10 +103,11 @@ impl Collector {
                 self.boundaries.push(meta.location);
             }
         }
-        for meta in shared.store.list(&shared.paths.log(), None).await? {
-            let closed = slot_of(&meta.location).is_some_and(|slot| slot < floor && !claims.contains(&slot));
-            if closed && !self.records.contains(&meta.location) {
-                self.records.push(meta.location);
+        let listed = shared.store.list(&shared.paths.log(), None).await?;
+        for slot in leftovers(listed.iter().filter_map(|meta| slot_of(&meta.location)), floor, &claims) {
+            let path = shared.paths.record(slot);
+            if !self.records.contains(&path) {
+                self.records.push(path);
             }
         }
         let listed = shared.store.list(&shared.paths.blobs(), None).await?;

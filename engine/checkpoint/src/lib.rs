@@ -16,6 +16,7 @@ mod blobs;
 mod collect;
 #[cfg(test)]
 mod faults;
+mod fence;
 mod history;
 mod host;
 mod ids;

@@ -3,13 +3,13 @@
 //! It asks `protocol` what every answer of the store means, and appends nothing after it was fenced.
 
 use crate::append::append;
-use crate::blobs::{self, BlobBook};
+use crate::blobs;
 use crate::collect::{Collected, Collector};
 use crate::history::History;
 use crate::host::TokioHost;
 use crate::ids::IdSource;
 use crate::own::{Owned, own};
-use crate::protocol::Judgement;
+use crate::protocol::{BlobBook, Judgement};
 use crate::reader::{LogStats, ShardReader, Shared};
 use crate::record::{BlobRef, CommitBody, Kind, Record, encode};
 use crate::store::{Patience, Store};
@@ -76,7 +76,8 @@ impl ShardLog {
             own(&store, root, job, shard, ids.as_ref()).await?;
         tracing::info!(folder = %paths.folder(), generation = %claimed.generation, "shard taken");
         let history = History::new(slot, boundary, newest.as_ref().map(|(slot, body)| (*slot, body)));
-        let book = BlobBook::new(newest.as_ref().map(|(_, body)| body));
+        let blobs = newest.iter().flat_map(|(_, body)| body.blobs());
+        let book = BlobBook::new(blobs.map(|blob| (blob.sha256.as_str(), blob.bytes, blob.object.as_str())));
         let shared = Shared::new(store, paths, claimed, ids, history, book);
         shared.counters.put_readbacks.fetch_add(readbacks, Ordering::Relaxed);
         let reader = ShardReader { shared: Arc::new(shared) };
@@ -181,7 +182,7 @@ impl ShardLog {
     fn won(&mut self) -> Result<()> {
         match self.pending.take().map(|pending| pending.record) {
             Some(Record { slot, kind: Kind::Commit { body }, .. }) => {
-                self.shared().book().committed(&body);
+                self.shared().book().committed(body.blobs().map(|blob| blob.object.as_str()));
                 self.shared().history().committed(slot, *body);
                 Ok(())
             }

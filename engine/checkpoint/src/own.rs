@@ -3,12 +3,16 @@
 //! Nothing is read for use before the claim is known to be ours.
 
 use crate::append::{append, read_boundary, read_boundary_object, read_record};
+use crate::fence::alarm_or_fenced;
 use crate::ids::IdSource;
 use crate::paths::{self, ShardPaths, slot_of};
-use crate::protocol::{ClaimJudgement, ClaimPlan, Slot, Tail, judge_claim, newest_lineage, plan_claim};
+use crate::protocol::{
+    ClaimJudgement, ClaimPlan, Last, LineageJudgement, Look, Slot, Tail, judge_claim, judge_lineage, judge_look,
+    newest_lineage, plan_claim, probe_from, tail_after,
+};
 use crate::record::{Boundary, CommitBody, Kind, Record, encode};
 use crate::store::Store;
-use aqueduct_core::{Claimed, Error, JobName, Result, ShardId};
+use aqueduct_core::{Claimed, Error, JobName, Lineage, Result, ShardId};
 use bytes::Bytes;
 use object_store::path::Path;
 
@@ -40,11 +44,10 @@ pub(crate) async fn own(
     shard: ShardId,
     ids: &dyn IdSource,
 ) -> Result<Owned> {
-    let folders = store.folders(&paths::job(root, job)).await?;
-    let lineage = newest_lineage(folders.iter().filter_map(paths::lineage_of));
-    let paths = ShardPaths::new(root, job, lineage, shard);
     let mut readbacks = 0;
     for _ in 0..RACES {
+        let lineage = newest_of(store, root, job, shard).await?;
+        let paths = ShardPaths::new(root, job, lineage, shard);
         let plan = plan_claim(find_tail(store, &paths).await?);
         let record = Record {
             slot: plan.slot,
@@ -57,20 +60,44 @@ pub(crate) async fn own(
         let bytes = encode(&record).map_err(|error| Error::bug(format!("a claim cannot be encoded: {error}")))?;
         let appended = append(store, &paths, &record, &Bytes::from(bytes), 0).await?;
         readbacks += appended.readbacks;
-        if judge_claim(appended.judgement) == ClaimJudgement::Owned {
-            let claimed = Claimed { job: job.clone(), lineage, shard, generation: plan.generation };
-            return take_over(store, paths, claimed, plan, readbacks).await;
+        if judge_claim(appended.judgement) == ClaimJudgement::LookAgain {
+            tracing::info!(slot = %plan.slot, judgement = ?appended.judgement, "another process was faster; claiming again");
+            continue;
         }
-        tracing::info!(slot = %plan.slot, judgement = ?appended.judgement, "another process was faster; claiming again");
+        // A rewind may have begun a lineage since the first look: whoever claims the old one then has to leave it.
+        match judge_lineage(lineage, newest_of(store, root, job, shard).await?) {
+            LineageJudgement::Current => {
+                let claimed = Claimed { job: job.clone(), lineage, shard, generation: plan.generation };
+                return take_over(store, paths, claimed, plan, readbacks).await;
+            }
+            LineageJudgement::LeftBehind { by } => {
+                tracing::info!(%lineage, newer = %by, "the job was set back meanwhile; claiming in the newer lineage");
+            }
+        }
     }
     Err(Error::retry(format!(
         "{RACES} other claims of '{}' came between ours; stop the processes that start this job again and again",
-        paths.folder()
+        paths::job(root, job)
     )))
 }
 
+/// The lineage to go on in. One exists when its slot 0 does: a folder alone is a rewind under way, or one given up.
+async fn newest_of(store: &Store, root: &Path, job: &JobName, shard: ShardId) -> Result<Lineage> {
+    let folders = store.folders(&paths::job(root, job)).await?;
+    let mut lineages: Vec<Lineage> = folders.iter().filter_map(paths::lineage_of).collect();
+    lineages.sort_unstable();
+    while let Some(newest) = lineages.last() {
+        let first = ShardPaths::new(root, job, *newest, shard).record(Slot(0));
+        if store.size(&first).await?.is_some() {
+            break;
+        }
+        lineages.pop();
+    }
+    Ok(newest_lineage(lineages))
+}
+
 /// Reads what the claim entitles us to.
-async fn take_over(
+pub(crate) async fn take_over(
     store: &Store,
     paths: ShardPaths,
     claimed: Claimed,
@@ -79,7 +106,11 @@ async fn take_over(
 ) -> Result<Owned> {
     let newest = match plan.newest_commit {
         None => None,
-        Some(slot) => Some((slot, read_commit(store, &paths, slot).await?)),
+        Some(slot) => match read_commit(store, &paths, slot).await {
+            Ok(body) => Some((slot, body)),
+            // Between our claim and this look a newer owner may have claimed, gone on and collected.
+            Err(error) => return Err(alarm_or_fenced(store, &paths, &claimed, plan.slot, error).await),
+        },
     };
     let boundary = match read_boundary(store, &paths).await? {
         None => None,
@@ -111,13 +142,13 @@ pub(crate) async fn find_tail(store: &Store, paths: &ShardPaths) -> Result<Tail>
         let after = boundary.filter(|slot| slot.0 > 0).map(|slot| paths.record(Slot(slot.0 - 1)));
         let listed = store.list(&paths.log(), after.as_ref()).await?;
         let newest_listed = listed.iter().filter_map(|meta| slot_of(&meta.location)).max();
-        let start = newest_listed.max(boundary).unwrap_or(Slot(0));
+        let start = probe_from(newest_listed, boundary);
         let (mut tail, mut slot) = (Tail::Empty, start);
         while let Some(record) = read_record(store, paths, slot).await? {
             tail = tail_at(&record);
             slot = slot.next();
         }
-        if tail != Tail::Empty || (newest_listed.is_none() && boundary.is_none()) {
+        if judge_look(tail, newest_listed, boundary) == Look::Done {
             return Ok(tail);
         }
         // The owner may have collected the record between LIST and GET: then a newer look finds a newer tail.
@@ -133,10 +164,10 @@ pub(crate) async fn find_tail(store: &Store, paths: &ShardPaths) -> Result<Tail>
 }
 
 fn tail_at(record: &Record) -> Tail {
-    let newest_commit = match &record.kind {
-        Kind::Commit { .. } => Some(record.slot),
-        Kind::Claim { newest_commit } => *newest_commit,
-        Kind::Rewind { .. } => None,
+    let last = match &record.kind {
+        Kind::Commit { .. } => Last::Commit,
+        Kind::Claim { newest_commit } => Last::Claim { newest_commit: *newest_commit },
+        Kind::Rewind { .. } => Last::Rewind,
     };
-    Tail::At { slot: record.slot, generation: record.generation, newest_commit }
+    tail_after(record.slot, record.generation, last)
 }

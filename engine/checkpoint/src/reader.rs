@@ -3,12 +3,13 @@
 //! It mints commit permits, and only for epochs whose record is durable. It appends nothing.
 
 use crate::append::read_record;
-use crate::blobs::{self, BlobBook};
+use crate::blobs;
+use crate::fence;
 use crate::history::History;
 use crate::ids::IdSource;
 use crate::own::read_commit;
 use crate::paths::ShardPaths;
-use crate::protocol::{Found, NextSlot, Slot, judge_next_slot};
+use crate::protocol::{Backlog, BlobBook, NextSlot, Slot, judge_cursor};
 use crate::record::{BlobRef, CommitBody};
 use crate::store::Store;
 use aqueduct_core::{Claimed, CommitPermit, Epoch, Error, Generation, Result};
@@ -91,12 +92,7 @@ impl Shared {
         let mut history = self.history();
         history.fenced = history.fenced.or(Some(by));
         drop(history);
-        let Claimed { job, shard, generation, .. } = &self.claimed;
-        let newer = by.map_or_else(|| "a newer owner".to_owned(), |by| format!("generation {by}"));
-        Error::fenced(format!(
-            "job '{job}' shard {shard}: {newer} has taken over from this process (generation {generation}); it stops, and must \
-             not be started again beside the other one"
-        ))
+        fence::fenced(&self.claimed, by)
     }
 
     /// Fails when a newer owner is known already.
@@ -123,9 +119,13 @@ impl ShardReader {
         self.shared.history().head()
     }
 
-    /// The contents of a blob, checked against size and hash.
+    /// The contents of a blob, checked against size and hash. Where it is not there because a newer owner has collected it,
+    /// this process is fenced.
     pub async fn get_blob(&self, blob: &BlobRef) -> Result<Bytes> {
-        blobs::get(&self.shared.store, &self.shared.paths, blob).await
+        match blobs::get(&self.shared.store, &self.shared.paths, blob).await {
+            Ok(contents) => Ok(contents),
+            Err(error) => Err(self.alarm_or_fenced(error).await),
+        }
     }
 
     /// The right to make an epoch visible.
@@ -141,27 +141,26 @@ impl ShardReader {
     /// Fails with [`aqueduct_core::ErrorKind::Fenced`] when a newer owner has claimed. One small read.
     pub async fn check_owner(&self) -> Result<()> {
         self.shared.fail_if_fenced()?;
-        let mut slot = self.shared.history().tail().next();
-        loop {
-            let next = read_record(&self.shared.store, &self.shared.paths, slot).await?;
-            let found = next.as_ref().map_or(Found::Absent, |record| Found::Record {
-                put_id: &record.put_id,
-                generation: record.generation,
-            });
-            match judge_next_slot(self.shared.claimed.generation, found) {
-                NextSlot::StillOwner => return Ok(()),
-                NextSlot::LookFurther => slot = slot.next(),
-                NextSlot::Fenced { by } => return Err(self.shared.fenced(Some(by))),
-                NextSlot::Broken { holder } => {
-                    return Err(Error::data(format!(
-                        "checkpoint record '{}' of generation {holder} follows one of generation {}; the folder was changed by \
-                         hand, restore it from a copy",
-                        self.shared.paths.record(slot),
-                        self.shared.claimed.generation
-                    )));
-                }
-            }
+        let Shared { store, paths, claimed, .. } = self.shared.as_ref();
+        let tail = self.shared.history().tail();
+        match fence::look_after(store, paths, claimed.generation, tail).await? {
+            (NextSlot::Fenced { by }, _) => Err(self.shared.fenced(Some(by))),
+            (NextSlot::Broken { holder }, slot) => Err(Error::data(format!(
+                "checkpoint record '{}' of generation {holder} follows one of generation {}; the folder was changed by hand, \
+                 restore it from a copy",
+                paths.record(slot),
+                claimed.generation
+            ))),
+            (NextSlot::StillOwner | NextSlot::LookFurther, _) => Ok(()),
         }
+    }
+
+    /// What to tell about data that is missing or does not fit: the alarm, or, where a newer owner has gone on and collected,
+    /// that this process is fenced. Errors of other kinds are told as they are.
+    pub async fn alarm_or_fenced(&self, alarm: Error) -> Error {
+        let Shared { store, paths, claimed, .. } = self.shared.as_ref();
+        let tail = self.shared.history().tail();
+        fence::alarm_or_fenced(store, paths, claimed, tail, alarm).await
     }
 
     /// Every committed epoch after `cursor`, ascending. A sink that needs what is no longer kept, or that is ahead of the
@@ -172,8 +171,16 @@ impl ShardReader {
 
     /// The first `limit` epochs of [`Self::commits_after`], for a sink that is far behind.
     pub async fn commits_after_limited(&self, cursor: Epoch, limit: usize) -> Result<Vec<CommitBody>> {
+        match self.kept_after(cursor, limit).await {
+            Ok(commits) => Ok(commits),
+            Err(error) => Err(self.alarm_or_fenced(error).await),
+        }
+    }
+
+    async fn kept_after(&self, cursor: Epoch, limit: usize) -> Result<Vec<CommitBody>> {
         let head = self.head();
-        if cursor > head {
+        // Whether an epoch is gone is seen below, when its record is looked for.
+        if judge_cursor(cursor, head, Epoch::ZERO) == Backlog::SinkAhead {
             return Err(Error::data(format!(
                 "the sink has applied epoch {cursor}, but the newest checkpoint in '{}' is epoch {head}: the folder is older than \
                  the sink; restore the newer folder, or give the job a new pipeline.name and empty the sink's table",

@@ -6,6 +6,7 @@
 use crate::epochs::Totals;
 use crate::outbox;
 use crate::status::SinkStatus;
+use aqueduct_checkpoint::protocol::{Backlog, judge_cursor};
 use aqueduct_checkpoint::{CommitBody, OutboxSegment, ShardReader};
 use aqueduct_core::{Claimed, Clock, Cursor, Epoch, Error, ErrorKind, Host, Result, SealedEpoch, Sink};
 use bytes::Bytes;
@@ -158,12 +159,13 @@ impl Delivery {
 /// not silence.
 pub(crate) async fn backlog(log: &ShardReader, sink: &str, cursor: Cursor) -> Result<Vec<Work>> {
     let head = log.head();
-    if cursor.0 > head {
-        return Err(Error::data(format!(
+    if judge_cursor(cursor.0, head, Epoch::ZERO) == Backlog::SinkAhead {
+        let ahead = Error::data(format!(
             "sink '{sink}' has applied epoch {}, but the newest checkpoint is epoch {head}: the checkpoint folder is older than the \
              sink. Point 'execution.checkpointing.dir' at the newest checkpoints",
             cursor.0
-        )));
+        ));
+        return Err(log.alarm_or_fenced(ahead).await);
     }
     let commits = log.retained_after(cursor.0).await?;
     let Some(newest) = commits.last() else { return Ok(Vec::new()) };
@@ -174,12 +176,13 @@ pub(crate) async fn backlog(log: &ShardReader, sink: &str, cursor: Cursor) -> Re
         Some(commit) => Totals::of(commit)?.sinks.get(sink).map_or(0, |mark| mark.before),
         None => mark.last,
     };
-    if before > cursor.0.0 {
-        return Err(Error::data(format!(
-            "sink '{sink}' stands at epoch {}, but epoch {before} with rows for it is no longer kept: the sink was set back to an \
+    if let Backlog::Hole { missing } = judge_cursor(cursor.0, head, Epoch(before)) {
+        let hole = Error::data(format!(
+            "sink '{sink}' stands at epoch {}, but epoch {missing} with rows for it is no longer kept: the sink was set back to an \
              older state. Restore a newer backup of it, or run the job under another 'pipeline.name' from the beginning of its input",
             cursor.0
-        )));
+        ));
+        return Err(log.alarm_or_fenced(hole).await);
     }
     Ok(commits.iter().filter_map(|commit| Work::of(commit, sink)).collect())
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 mod collecting;
 mod looking;
+mod overtaken;
 
 const QUICK: Patience =
     Patience { first: Duration::from_millis(1), longest: Duration::from_millis(4), give_up: Duration::from_millis(60) };

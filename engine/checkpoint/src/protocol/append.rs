@@ -28,6 +28,16 @@ pub enum Found<'a> {
     },
 }
 
+/// What stands in the slot after a create: ours when the store confirmed it at once, otherwise only what was read back.
+/// A refusal proves nothing by itself, whatever it says.
+pub fn stands_after<'a>(mine: Mine<'a>, confirmed: bool, read_back: Option<(&'a str, Generation)>) -> Found<'a> {
+    match (confirmed, read_back) {
+        (true, _) => Found::Record { put_id: mine.put_id, generation: mine.generation },
+        (false, Some((put_id, generation))) => Found::Record { put_id, generation },
+        (false, None) => Found::Absent,
+    }
+}
+
 /// What to do after a create of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
@@ -101,5 +111,28 @@ pub fn judge_next_slot(generation: Generation, found: Found<'_>) -> NextSlot {
         Found::Record { generation: other, .. } if other > generation => NextSlot::Fenced { by: other },
         Found::Record { generation: other, .. } if other == generation => NextSlot::LookFurther,
         Found::Record { generation: other, .. } => NextSlot::Broken { holder: other },
+    }
+}
+
+/// What it means that something which the log refers to is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// A newer owner has collected it (its generation, where it is known): nothing is wrong but our ownership.
+    Fenced {
+        /// The newer owner.
+        by: Option<Generation>,
+    },
+    /// The folder is damaged.
+    Damaged,
+}
+
+/// Decides whether a missing object is damage, from what stands in the slot after our tail (`next`, in `next_slot`) and the
+/// boundary read after that. An own commit of unknown outcome may have landed and been collected already: then the slot is
+/// free again, and only the boundary tells that others are far ahead.
+pub fn judge_missing(next: NextSlot, next_slot: Slot, boundary: Option<Slot>) -> Missing {
+    match next {
+        NextSlot::Fenced { by } => Missing::Fenced { by: Some(by) },
+        NextSlot::StillOwner if boundary.is_some_and(|boundary| next_slot < boundary) => Missing::Fenced { by: None },
+        NextSlot::StillOwner | NextSlot::LookFurther | NextSlot::Broken { .. } => Missing::Damaged,
     }
 }

@@ -1,7 +1,7 @@
-//! How a claimant takes a shard: which lineage, which slot, which generation.
+//! How a claimant takes a shard: where the log ends, which slot, which generation.
 
 use super::{Judgement, Slot};
-use aqueduct_core::{Generation, Lineage};
+use aqueduct_core::Generation;
 
 /// The end of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,51 @@ pub enum Tail {
         /// The newest commit up to here: the record itself, or the one that a claim names.
         newest_commit: Option<Slot>,
     },
+}
+
+/// What the last record of a log says about the newest commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Last {
+    /// It is one.
+    Commit,
+    /// It names one, or there was none.
+    Claim {
+        /// The slot of the commit that it names.
+        newest_commit: Option<Slot>,
+    },
+    /// It begins a lineage; nothing is committed in it.
+    Rewind,
+}
+
+/// The tail that a last record makes.
+pub fn tail_after(slot: Slot, generation: Generation, last: Last) -> Tail {
+    let newest_commit = match last {
+        Last::Commit => Some(slot),
+        Last::Claim { newest_commit } => newest_commit,
+        Last::Rewind => None,
+    };
+    Tail::At { slot, generation, newest_commit }
+}
+
+/// Where to begin to probe for the tail: the greatest slot that a LIST told, or the boundary, whose record is always kept. A
+/// LIST may be old, so that more records may follow.
+pub fn probe_from(newest_listed: Option<Slot>, boundary: Option<Slot>) -> Slot {
+    newest_listed.max(boundary).unwrap_or(Slot(0))
+}
+
+/// What a look for the tail came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// This is the tail.
+    Done,
+    /// The record where the probe began is gone: the owner collected it between LIST and GET. A newer look finds more.
+    Again,
+}
+
+/// Decides whether a probe that ended at `tail` has found the end of the log. Nothing at all is an end only where nothing was
+/// ever said.
+pub fn judge_look(tail: Tail, newest_listed: Option<Slot>, boundary: Option<Slot>) -> Look {
+    if tail != Tail::Empty || (newest_listed.is_none() && boundary.is_none()) { Look::Done } else { Look::Again }
 }
 
 /// The claim to write.
@@ -59,11 +104,6 @@ pub fn judge_claim(judgement: Judgement) -> ClaimJudgement {
         Judgement::Fenced { .. } | Judgement::Lost { .. } | Judgement::BehindBoundary => ClaimJudgement::LookAgain,
         Judgement::RetrySameSlot => ClaimJudgement::RetrySameSlot,
     }
-}
-
-/// The lineage to go on in: the newest one, or the first.
-pub fn newest_lineage(found: impl IntoIterator<Item = Lineage>) -> Lineage {
-    found.into_iter().max().unwrap_or(Lineage(1))
 }
 
 /// The boundary that counts. Lower ones are leftovers, or late writes of stalled owners.

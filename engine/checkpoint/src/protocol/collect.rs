@@ -95,3 +95,9 @@ pub fn orphans(
         .map(|(blob, _)| blob)
         .collect()
 }
+
+/// Records below the floor that are in place and should not be: leftovers of a collection that ended early, and late creates
+/// in closed slots. The claims among them stay.
+pub fn leftovers(found: impl IntoIterator<Item = Slot>, floor: Slot, claims: &BTreeSet<Slot>) -> BTreeSet<Slot> {
+    found.into_iter().filter(|slot| *slot < floor && !claims.contains(slot)).collect()
+}

@@ -14,15 +14,32 @@
 //!   owner that repeats a create of unknown outcome, may find its slot collected and free: after those creates the
 //!   boundary is read, and a slot below it does not count.
 //! - **A deleted blob name never comes back.** Blobs lie under the generation that wrote them; an owner deletes names of lower
-//!   generations, and of its own only those that no retained commit and no coming commit needs ([`plan_collect`]).
+//!   generations, and of its own only those that no retained commit and no coming commit needs ([`plan_collect`]); contents
+//!   that come back after that get another name ([`BlobBook`]).
+//! - **A new line for an older state.** Going back begins a new lineage, which exists when its slot 0 does
+//!   ([`newest_lineage`]); a claimant looks for one again after its claim ([`judge_lineage`]).
+//!
+//! `tests/model.rs` checks them by exploring every interleaving of small histories through these very functions.
 
 mod append;
+mod blobs;
 mod claim;
 mod collect;
+mod deliver;
+mod lineage;
 
-pub use append::{Found, Judgement, Mine, NextSlot, judge_create, judge_next_slot, must_check_boundary};
-pub use claim::{ClaimJudgement, ClaimPlan, Tail, greatest_boundary, judge_claim, newest_lineage, plan_claim};
-pub use collect::{CollectFacts, CollectPlan, LogEntry, Said, orphans, plan_collect};
+pub use append::{
+    Found, Judgement, Mine, Missing, NextSlot, judge_create, judge_missing, judge_next_slot, must_check_boundary,
+    stands_after,
+};
+pub use blobs::BlobBook;
+pub use claim::{
+    ClaimJudgement, ClaimPlan, Last, Look, Tail, greatest_boundary, judge_claim, judge_look, plan_claim, probe_from,
+    tail_after,
+};
+pub use collect::{CollectFacts, CollectPlan, LogEntry, Said, leftovers, orphans, plan_collect};
+pub use deliver::{Backlog, judge_cursor};
+pub use lineage::{LineageJudgement, cursor_in_lineage, judge_lineage, newest_lineage, next_lineage};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

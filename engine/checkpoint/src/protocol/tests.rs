@@ -82,6 +82,89 @@ fn the_newest_lineage_and_the_greatest_boundary_count() {
     assert_eq!(greatest_boundary([Slot(4), Slot(2)]), Some(Slot(4)));
 }
 
+#[test]
+fn only_the_store_s_word_or_the_slot_itself_tells_what_stands() {
+    let mine = Found::Record { put_id: "mine", generation: Generation(3) };
+    assert_eq!(stands_after(MINE, true, None), mine);
+    assert_eq!(stands_after(MINE, false, None), Found::Absent);
+    assert_eq!(stands_after(MINE, false, Some(("mine", Generation(3)))), mine);
+    assert_eq!(stands_after(MINE, false, Some(("other", Generation(4)))), held("other", 4));
+}
+
+#[test]
+fn what_is_missing_is_damage_only_to_an_owner() {
+    let fenced = NextSlot::Fenced { by: Generation(4) };
+    assert_eq!(judge_missing(fenced, Slot(6), None), Missing::Fenced { by: Some(Generation(4)) });
+    assert_eq!(judge_missing(NextSlot::StillOwner, Slot(6), None), Missing::Damaged);
+    assert_eq!(judge_missing(NextSlot::StillOwner, Slot(6), Some(Slot(6))), Missing::Damaged);
+    // Our commit of unknown outcome landed there and was collected.
+    assert_eq!(judge_missing(NextSlot::StillOwner, Slot(6), Some(Slot(7))), Missing::Fenced { by: None });
+    assert_eq!(judge_missing(NextSlot::Broken { holder: Generation(2) }, Slot(6), Some(Slot(7))), Missing::Damaged);
+}
+
+#[test]
+fn a_tail_names_the_newest_commit() {
+    let at = |newest_commit| Tail::At { slot: Slot(8), generation: Generation(2), newest_commit };
+    assert_eq!(tail_after(Slot(8), Generation(2), Last::Commit), at(Some(Slot(8))));
+    assert_eq!(tail_after(Slot(8), Generation(2), Last::Claim { newest_commit: Some(Slot(3)) }), at(Some(Slot(3))));
+    assert_eq!(tail_after(Slot(8), Generation(2), Last::Claim { newest_commit: None }), at(None));
+    assert_eq!(tail_after(Slot(8), Generation(2), Last::Rewind), at(None));
+}
+
+#[test]
+fn a_look_begins_where_something_must_stand() {
+    assert_eq!(probe_from(None, None), Slot(0));
+    assert_eq!(probe_from(Some(Slot(3)), None), Slot(3));
+    assert_eq!(probe_from(Some(Slot(3)), Some(Slot(5))), Slot(5));
+    assert_eq!(probe_from(None, Some(Slot(5))), Slot(5));
+    let tail = tail_after(Slot(3), Generation(1), Last::Commit);
+    assert_eq!(judge_look(Tail::Empty, None, None), Look::Done);
+    assert_eq!(judge_look(tail, Some(Slot(3)), None), Look::Done);
+    // What was listed is gone: collected meanwhile.
+    assert_eq!(judge_look(Tail::Empty, Some(Slot(3)), None), Look::Again);
+    assert_eq!(judge_look(Tail::Empty, None, Some(Slot(3))), Look::Again);
+}
+
+#[test]
+fn a_claim_in_a_lineage_that_was_left_behind_does_not_count() {
+    assert_eq!(judge_lineage(Lineage(2), Lineage(2)), LineageJudgement::Current);
+    assert_eq!(judge_lineage(Lineage(1), Lineage(2)), LineageJudgement::LeftBehind { by: Lineage(2) });
+    assert_eq!(next_lineage([]), Lineage(2));
+    // Lineage 3 was begun and given up: its folder is passed over.
+    assert_eq!(next_lineage([Lineage(1), Lineage(3)]), Lineage(4));
+    assert_eq!(cursor_in_lineage(Epoch::ZERO, Epoch(7)), Epoch(7));
+    assert_eq!(cursor_in_lineage(Epoch(9), Epoch(7)), Epoch(9));
+}
+
+#[test]
+fn a_cursor_that_does_not_fit_the_log_is_refused() {
+    assert_eq!(judge_cursor(Epoch(3), Epoch(5), Epoch(3)), Backlog::Deliver);
+    assert_eq!(judge_cursor(Epoch(5), Epoch(5), Epoch::ZERO), Backlog::Deliver);
+    assert_eq!(judge_cursor(Epoch(6), Epoch(5), Epoch::ZERO), Backlog::SinkAhead);
+    assert_eq!(judge_cursor(Epoch(2), Epoch(5), Epoch(3)), Backlog::Hole { missing: Epoch(3) });
+}
+
+#[test]
+fn leftovers_are_what_lies_below_the_floor_and_is_no_claim() {
+    let claims = BTreeSet::from([Slot(0)]);
+    let found = [Slot(0), Slot(1), Slot(2), Slot(3)];
+    assert_eq!(leftovers(found, Slot(2), &claims), BTreeSet::from([Slot(1)]));
+}
+
+#[test]
+fn a_name_that_was_given_up_does_not_come_back() {
+    let mut book = BlobBook::new([("sha", 3, "blobs/g1/sha")]);
+    assert_eq!(book.reuse("sha", 4), None, "another size is other contents");
+    assert_eq!(book.reuse("sha", 3).as_deref(), Some("blobs/g1/sha"));
+    assert!(book.pinned().contains("blobs/g1/sha"));
+    book.committed(["blobs/g1/sha"]);
+    assert!(book.pinned().is_empty());
+    book.give_up(&BTreeSet::from(["blobs/g1/sha".to_owned()]));
+    assert_eq!((book.reuse("sha", 3), book.times_given_up("sha"), book.times_given_up("other")), (None, 1, 0));
+    book.learn("sha", 3, "blobs/g2/sha.1");
+    assert_eq!(book.reuse("sha", 3).as_deref(), Some("blobs/g2/sha.1"));
+}
+
 fn commit(slot: u64, epoch: u64, blobs: &[&str]) -> LogEntry {
     let blobs = blobs.iter().map(|&blob| blob.to_owned()).collect();
     LogEntry { slot: Slot(slot), said: Said::Commit { epoch: Epoch(epoch), blobs } }
