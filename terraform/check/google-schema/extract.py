@@ -60,7 +60,10 @@ class Package:
 
     def schema(self):
         entries = TOP_LEVEL.search(self.classes[self.top][1])
-        return self.block(entries.group(1) if entries else "", self.classes[self.top][1])
+        block = self.block(entries.group(1) if entries else "", self.classes[self.top][1])
+        if "id" in block["attributes"]:
+            block["attributes"]["id"]["computed"] = not block["attributes"]["id"]["required"]
+        return block
 
     def nested(self, stem):
         lower = stem[0].lower() + stem[1:]
@@ -95,7 +98,7 @@ class Package:
         """Comments are lost for plain attributes; what can be reset is optional."""
         field = re.search(r"(?:struct\.|this\._)(\w+)", value)
         reset = field and f"reset{field.group(1)[0].upper()}{field.group(1)[1:]}() {{" in body
-        return {"computed": name == "id" and bool(reset), "optional": bool(reset), "required": not reset}
+        return {"computed": False, "optional": bool(reset), "required": not reset}
 
     def add_computed(self, body, flags, attributes, blocks):
         def add(name, kind):
