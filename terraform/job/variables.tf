@@ -46,3 +46,17 @@ variable "checkpoint_dir" {
     error_message = "Expected gs://bucket/folder or s3://bucket/folder, with a folder and without a slash at the end."
   }
 }
+
+variable "environment" {
+  description = "Environment of the program beside the job's variables, such as AWS_ROLE_ARN and AWS_REGION. No secrets."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition = alltrue([
+      for name, value in var.environment :
+      can(regex("^(AWS|GOOGLE|AQUEDUCT|RUST)_[A-Z0-9_]+$", name)) && !can(regex("ACCESS_KEY|SESSION_TOKEN|PASSWORD", name)) && !can(regex("[\\r\\n]", value))
+    ])
+    error_message = "Names begin with AWS_, GOOGLE_, AQUEDUCT_ or RUST_; keys and passwords are not handed in; a value is one line."
+  }
+}

@@ -6,9 +6,10 @@ variables {
 
 run "image_metrics" {
   variables {
-    folder    = "../../jobs/image-metrics"
-    variables = { KAFKA_BROKERS = "b-1:9094", POSTGRES_PASSWORD = "$${secret:gcp:projects/p/secrets/s}" }
-    arguments = ["--http", ":8080"]
+    folder      = "../../jobs/image-metrics"
+    variables   = { KAFKA_BROKERS = "b-1:9094", POSTGRES_PASSWORD = "$${secret:gcp:projects/p/secrets/s}" }
+    arguments   = ["--http", ":8080"]
+    environment = { AWS_REGION = "eu-west-1" }
   }
 
   assert {
@@ -28,7 +29,7 @@ run "image_metrics" {
     error_message = "transactional ids: ${jsonencode(output.transactional_ids)}"
   }
   assert {
-    condition     = output.environment == "KAFKA_BROKERS=b-1:9094\nPOSTGRES_PASSWORD=$${secret:gcp:projects/p/secrets/s}\n"
+    condition     = output.environment == "AWS_REGION=eu-west-1\nKAFKA_BROKERS=b-1:9094\nPOSTGRES_PASSWORD=$${secret:gcp:projects/p/secrets/s}\n"
     error_message = "deployment.env must hold exactly what was handed in, defaults stay in the job: ${output.environment}"
   }
   assert {
@@ -90,4 +91,13 @@ run "a_checkpoint_folder_without_a_folder_is_refused" {
     checkpoint_dir = "gs://checkpoints"
   }
   expect_failures = [var.checkpoint_dir]
+}
+
+run "a_key_of_aws_is_refused" {
+  command = plan
+  variables {
+    folder      = "../../jobs/image-metrics"
+    environment = { AWS_SECRET_ACCESS_KEY = "x" }
+  }
+  expect_failures = [var.environment]
 }
