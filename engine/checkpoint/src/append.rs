@@ -3,6 +3,7 @@
 //! It never moves on to another slot: that is the claimant's decision.
 
 use crate::paths::{ShardPaths, slot_of};
+use crate::points;
 use crate::protocol::{Judgement, Mine, Slot, greatest_boundary, judge_create, must_check_boundary, stands_after};
 use crate::record::{Boundary, Kind, Record, Unreadable, decode};
 use crate::store::{Store, kind_of};
@@ -32,7 +33,9 @@ pub(crate) async fn append(
     let (mut tries, mut attempts, mut readbacks) = (store.tries(), called_before, 0_u64);
     loop {
         attempts += 1;
+        points::before_put(&store.points, &record.kind);
         let refused = store.create_once(&path, bytes.clone()).await.err();
+        points::after_put(&store.points, &record.kind);
         let there = match &refused {
             None => None,
             Some(error) => {

@@ -46,7 +46,10 @@ pub(crate) async fn put(shared: &Shared, name: &str, contents: Bytes) -> Result<
 async fn create(shared: &Shared, path: &Path, contents: Bytes) -> Result<bool> {
     let (store, mut tries, mut first) = (&shared.store, shared.store.tries(), true);
     loop {
-        let Err(error) = store.create_once(path, contents.clone()).await else { return Ok(true) };
+        store.points.hit("checkpoint.blob.before-put");
+        let put = store.create_once(path, contents.clone()).await;
+        store.points.hit("checkpoint.blob.after-put");
+        let Err(error) = put else { return Ok(true) };
         shared.counters.put_readbacks.fetch_add(1, Ordering::Relaxed);
         match store.size(path).await? {
             Some(size) if size == contents.len() as u64 => {

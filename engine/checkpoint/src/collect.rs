@@ -54,12 +54,13 @@ impl Collector {
             self.sweep(shared).await?;
             self.swept = true;
         }
-        let collected = Collected {
-            records: shared.store.delete(&mut self.records).await?,
-            blobs: shared.store.delete(&mut self.blobs).await?,
-        };
+        let records = shared.store.delete(&mut self.records).await?;
+        shared.store.points.hit("checkpoint.collect.after-records");
+        let blobs = shared.store.delete(&mut self.blobs).await?;
+        shared.store.points.hit("checkpoint.collect.after-blobs");
         shared.store.delete(&mut self.boundaries).await?;
-        Ok(collected)
+        shared.store.points.hit("checkpoint.collect.done");
+        Ok(Collected { records, blobs })
     }
 
     /// Creates the boundary; only then the plan's deletions count as decided.
@@ -73,7 +74,9 @@ impl Collector {
             claims: claims.into_iter().collect(),
         };
         let bytes = encode(&boundary).map_err(|error| Error::bug(format!("a boundary cannot be encoded: {error}")))?;
+        shared.store.points.hit("checkpoint.collect.before-boundary");
         create_boundary(shared, plan.boundary, Bytes::from(bytes)).await?;
+        shared.store.points.hit("checkpoint.collect.after-boundary");
         let blobs: Vec<Path> = plan.blobs.iter().map(|blob| place(&shared.paths, blob)).collect::<Result<_>>()?;
         let floor = shared.history().floor();
         if floor > Slot(0) && floor < plan.boundary {

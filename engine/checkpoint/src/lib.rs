@@ -7,6 +7,7 @@
 //! | [`record`] | what is written: records, their version and checksum |
 //! | [`TokioHost`] | tasks, threads and waits for production |
 //! | [`ShardLog`] | own a shard, commit epochs, collect garbage; [`ShardReader`] is its half for sink tasks |
+//! | [`FAIL_POINTS`] | where tests let a process die |
 //! | [`inspect()`], [`show`], [`verify`] | look without claiming |
 //!
 //! It does not know what state files or outbox segments mean, and it decides nothing about when to seal.
@@ -24,6 +25,7 @@ mod inspect;
 mod log;
 mod own;
 mod paths;
+mod points;
 pub mod protocol;
 mod reader;
 pub mod record;
@@ -34,9 +36,7 @@ pub use host::TokioHost;
 pub use ids::{IdSource, SystemIds};
 pub use inspect::{BlobProblem, ClaimInfo, CommitInfo, CommitView, LineageInfo, ShardInfo, inspect, show, verify};
 pub use log::ShardLog;
+pub use points::FAIL_POINTS;
 pub use reader::{LogStats, ShardReader};
 pub use record::{BlobRef, CommitBody, OutboxSegment, QueryState, SplitState};
 pub use store::Patience;
-
-/// The fail points of this crate, every name that it passes.
-pub const FAIL_POINTS: &[&str] = &[];

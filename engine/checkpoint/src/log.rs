@@ -13,7 +13,7 @@ use crate::protocol::{BlobBook, Judgement};
 use crate::reader::{LogStats, ShardReader, Shared};
 use crate::record::{BlobRef, CommitBody, Kind, Record, encode};
 use crate::store::{Patience, Store};
-use aqueduct_core::{Claimed, CommitPermit, Epoch, Error, Host, JobName, Result, ShardId};
+use aqueduct_core::{Claimed, CommitPermit, Epoch, Error, FailPoints, Host, JobName, Result, ShardId};
 use bytes::Bytes;
 use object_store::{ObjectStore, path::Path};
 use std::sync::Arc;
@@ -46,10 +46,10 @@ impl ShardLog {
         shard: ShardId,
         ids: Arc<dyn IdSource>,
     ) -> Result<(ShardLog, Option<CommitBody>)> {
-        Self::own_with(store, root, job, shard, ids, Patience::default()).await
+        Self::own_with(store, root, job, shard, ids, Patience::default(), FailPoints::default()).await
     }
 
-    /// As [`Self::own`], with other patience.
+    /// As [`Self::own`], with other patience, and with fail points that are passed from the claim on.
     pub async fn own_with(
         store: Arc<dyn ObjectStore>,
         root: &Path,
@@ -57,8 +57,9 @@ impl ShardLog {
         shard: ShardId,
         ids: Arc<dyn IdSource>,
         patience: Patience,
+        points: FailPoints,
     ) -> Result<(ShardLog, Option<CommitBody>)> {
-        Self::own_on(Arc::new(TokioHost::default()), store, root, job, shard, ids, patience).await
+        Self::own_on(Arc::new(TokioHost::default()), store, root, job, shard, ids, (patience, points)).await
     }
 
     /// As [`Self::own_with`], on another host.
@@ -69,9 +70,9 @@ impl ShardLog {
         job: &JobName,
         shard: ShardId,
         ids: Arc<dyn IdSource>,
-        patience: Patience,
+        (patience, points): (Patience, FailPoints),
     ) -> Result<(ShardLog, Option<CommitBody>)> {
-        let store = Store::on(store, patience, host);
+        let store = Store::on(store, patience, host).with_points(points);
         let Owned { claimed, paths, slot, boundary, newest, readbacks } =
             own(&store, root, job, shard, ids.as_ref()).await?;
         tracing::info!(folder = %paths.folder(), generation = %claimed.generation, "shard taken");
@@ -134,7 +135,10 @@ impl ShardLog {
         let appended = append(&shared.store, &shared.paths, &pending.record, &pending.bytes, called_before).await?;
         shared.counters.put_readbacks.fetch_add(appended.readbacks, Ordering::Relaxed);
         match appended.judgement {
-            Judgement::Won => self.won(),
+            Judgement::Won => {
+                shared.store.points.hit("checkpoint.commit.verified");
+                self.won()
+            }
             Judgement::Fenced { by } => Err(shared.fenced(Some(by))),
             Judgement::BehindBoundary => Err(shared.fenced(None)),
             Judgement::Lost { holder } => Err(Error::data(format!(

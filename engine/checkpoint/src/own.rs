@@ -64,6 +64,7 @@ pub(crate) async fn own(
             tracing::info!(slot = %plan.slot, judgement = ?appended.judgement, "another process was faster; claiming again");
             continue;
         }
+        store.points.hit("checkpoint.claim.verified");
         // A rewind may have begun a lineage since the first look: whoever claims the old one then has to leave it.
         match judge_lineage(lineage, newest_of(store, root, job, shard).await?) {
             LineageJudgement::Current => {
@@ -112,6 +113,7 @@ pub(crate) async fn take_over(
             Err(error) => return Err(alarm_or_fenced(store, &paths, &claimed, plan.slot, error).await),
         },
     };
+    store.points.hit("checkpoint.head.read");
     let boundary = match read_boundary(store, &paths).await? {
         None => None,
         Some(slot) => Some(read_boundary_object(store, &paths, slot).await?),

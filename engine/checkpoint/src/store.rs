@@ -4,7 +4,7 @@
 //! came to is judged by `protocol`, after reading back.
 
 use crate::host::TokioHost;
-use aqueduct_core::{Error, ErrorKind, Host, Result};
+use aqueduct_core::{Error, ErrorKind, FailPoints, Host, Result};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
@@ -59,6 +59,8 @@ pub(crate) struct Store {
     inner: Arc<dyn ObjectStore>,
     patience: Patience,
     host: Arc<dyn Host>,
+    /// Passed by everybody who works on the store.
+    pub(crate) points: FailPoints,
 }
 
 impl Store {
@@ -67,8 +69,13 @@ impl Store {
         Self::on(inner, patience, Arc::new(TokioHost::default()))
     }
 
+    /// The same store, with points that tests have armed.
+    pub(crate) fn with_points(self, points: FailPoints) -> Self {
+        Self { points, ..self }
+    }
+
     pub(crate) fn on(inner: Arc<dyn ObjectStore>, patience: Patience, host: Arc<dyn Host>) -> Self {
-        Self { inner, patience, host }
+        Self { inner, patience, host, points: FailPoints::default() }
     }
 
     /// Begins a series of tries.
@@ -167,7 +174,10 @@ impl Store {
         let mut tries = self.tries();
         loop {
             match self.inner.delete(path).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => return Ok(()),
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {
+                    self.points.hit("checkpoint.collect.between-deletes");
+                    return Ok(());
+                }
                 Err(error) => self.pause_or_fail(&mut tries, error, "delete", path).await?,
             }
         }

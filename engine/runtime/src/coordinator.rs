@@ -113,6 +113,7 @@ impl Coordinator {
                     if *stop.borrow() && self.stop_asked.is_none() {
                         self.stop_asked = Some(self.started.clock.steady());
                         self.started.job.draining.store(true, Ordering::Relaxed);
+                        self.started.points.hit("runtime.stop.asked");
                         self.begin_end(JobState::Stopped);
                     }
                     if self.step().await? {
@@ -172,6 +173,7 @@ impl Coordinator {
         if !all {
             tracing::warn!("stopped with sealed epochs that a sink has not taken; the next start delivers them");
         }
+        self.started.points.hit("runtime.end.delivered");
         self.status.update(|snapshot| snapshot.state = state);
         Ok(true)
     }
@@ -277,6 +279,7 @@ impl Coordinator {
         tracing::debug!(epoch = %committed.epoch, "epoch committed");
         self.last_committed = Some(committed);
         if let Phase::Sealing(state) = self.phase {
+            self.started.points.hit("runtime.end.sealed");
             self.phase = Phase::Delivering(state);
         }
         self.publish_progress();
@@ -291,12 +294,14 @@ impl Coordinator {
             let table = &self.started.plan.sources[index].spec.table;
             let mine: Vec<SplitStart> =
                 offsets.iter().filter(|(name, _)| name == table).map(|(_, start)| start.clone()).collect();
-            let (source, host) = (source.clone(), self.started.host.clone());
+            let (source, host, points) = (source.clone(), self.started.host.clone(), self.started.points.clone());
             self.started.host.spawn(Box::pin(async move {
+                points.hit("runtime.progress.before-publish");
                 let published = with_source(host.as_ref(), &source, move |source| source.publish_progress(&mine)).await;
                 if let Err(error) = published {
                     tracing::warn!(error = %error, "progress could not be published; the checkpoint is not affected");
                 }
+                points.hit("runtime.progress.after-publish");
             }));
         }
     }
@@ -352,6 +357,7 @@ impl Coordinator {
                 let _ =
                     thread.commands.send(Command::Assign { source: index, reader, splits: vec![(start, i64::MIN)] });
                 self.started.known[index].insert(split);
+                self.started.points.hit("runtime.discover.assigned");
             }
         }
         Ok(())

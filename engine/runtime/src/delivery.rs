@@ -8,7 +8,7 @@ use crate::outbox;
 use crate::status::SinkStatus;
 use aqueduct_checkpoint::protocol::{Backlog, judge_cursor};
 use aqueduct_checkpoint::{CommitBody, OutboxSegment, ShardReader};
-use aqueduct_core::{Claimed, Clock, Cursor, Epoch, Error, ErrorKind, Host, Result, SealedEpoch, Sink};
+use aqueduct_core::{Claimed, Clock, Cursor, Epoch, Error, ErrorKind, FailPoints, Host, Result, SealedEpoch, Sink};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -187,6 +187,14 @@ pub(crate) async fn backlog(log: &ShardReader, sink: &str, cursor: Cursor) -> Re
     Ok(commits.iter().filter_map(|commit| Work::of(commit, sink)).collect())
 }
 
+/// The bytes of a segment that is no longer in memory.
+async fn read_back(log: &ShardReader, points: &FailPoints, segment: &OutboxSegment) -> Result<Bytes> {
+    points.hit("runtime.deliver.before-read-back");
+    let bytes = log.get_blob(&segment.blob).await?;
+    points.hit("runtime.deliver.after-read-back");
+    Ok(bytes)
+}
+
 /// Everything a sink task needs.
 pub(crate) struct SinkTask {
     pub(crate) sink: Box<dyn Sink>,
@@ -196,6 +204,7 @@ pub(crate) struct SinkTask {
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) host: Arc<dyn Host>,
+    pub(crate) points: FailPoints,
 }
 
 impl SinkTask {
@@ -227,19 +236,23 @@ impl SinkTask {
             self.delivery.applied(self.cursor, 0, self.clock.wall_ms());
             return Ok(());
         }
+        self.points.hit("runtime.deliver.before-check");
         self.log.check_owner().await?;
+        self.points.hit("runtime.deliver.after-check");
         let mut batches = Vec::new();
         for (index, segment) in work.segments.iter().enumerate() {
             let cached = work.cached.as_ref().and_then(|cached| cached.get(index)).cloned();
             let bytes = match cached {
                 Some(bytes) => bytes,
-                None => self.log.get_blob(&segment.blob).await?,
+                None => read_back(&self.log, &self.points, segment).await?,
             };
             batches.extend(outbox::decode(&bytes)?);
         }
         let epoch = SealedEpoch { after: self.cursor, sealed_at_ms: work.sealed_at_ms, batches };
         let rows = epoch.rows() as u64;
+        self.points.hit("runtime.deliver.before-apply");
         self.cursor = self.sink.apply(self.log.permit(work.epoch), &epoch).await?;
+        self.points.hit("runtime.deliver.after-apply");
         self.delivery.applied(self.cursor, rows, self.clock.wall_ms());
         Ok(())
     }
@@ -249,8 +262,12 @@ impl SinkTask {
         loop {
             self.host.sleep(*pause).await;
             *pause = (*pause * 2).min(LONGEST_PAUSE);
+            self.points.hit("runtime.deliver.before-reopen");
             let outcome = match self.sink.open(&self.claimed).await {
-                Ok(cursor) => self.resume(cursor).await,
+                Ok(cursor) => {
+                    self.points.hit("runtime.deliver.after-reopen");
+                    self.resume(cursor).await
+                }
                 Err(error) => Err(error),
             };
             match outcome {
@@ -272,6 +289,7 @@ impl SinkTask {
             tracing::warn!(sink = %table, was = %self.cursor.0, now = %cursor.0, "the sink went back; delivering again from there");
             let again = backlog(&self.log, &table, cursor).await?;
             self.delivery.rewound(again, cursor);
+            self.points.hit("runtime.deliver.went-back");
         }
         self.cursor = cursor;
         Ok(())

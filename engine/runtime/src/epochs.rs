@@ -11,7 +11,9 @@ use crate::progress::{Cut, SourceCounts};
 use crate::seal::{Contents, Sealing};
 use crate::status::{CheckpointStatus, QueryStatus};
 use aqueduct_checkpoint::{BlobRef, CommitBody, OutboxSegment, QueryState, ShardLog, SplitState};
-use aqueduct_core::{Clock, Epoch, Error, ErrorKind, EventTime, Host, Result, SourceIdentity, SplitStart, Watermark};
+use aqueduct_core::{
+    Clock, Epoch, Error, ErrorKind, EventTime, FailPoints, Host, Result, SourceIdentity, SplitStart, Watermark,
+};
 use aqueduct_state::{PaneBatch, StateStore};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -86,6 +88,7 @@ pub(crate) struct Epochs {
     pub(crate) uploaded: HashMap<String, BlobRef>,
     /// Positions of the newest committed epoch.
     pub(crate) offsets: Vec<(String, SplitStart)>,
+    pub(crate) points: FailPoints,
 }
 
 /// The cuts of all threads and what they were cut for.
@@ -118,6 +121,7 @@ impl Epochs {
         let pause = barrier.cuts.iter().map(|cut| cut.pause).max().unwrap_or_default();
         let host = self.host.clone();
         let mut this = self;
+        this.points.hit("runtime.seal.after-cuts");
         // Merging, writing and snapshotting are CPU and disk work: they go to a thread that may block.
         let prepared = blocking(host.as_ref(), "preparing an epoch", move || {
             let prepared = this.prepare(barrier);
@@ -136,6 +140,7 @@ impl Epochs {
         let epoch = body.epoch;
         let (outbox, sealed_at_ms) = (body.outbox.clone(), body.sealed_at_ms);
         self.status.last_total_bytes = body.blobs().map(|blob| blob.bytes).sum();
+        self.points.hit("runtime.seal.before-commit");
         loop {
             match self.log.commit(body.clone()).await {
                 Ok(()) => break,
@@ -145,6 +150,7 @@ impl Epochs {
                 Err(error) => return Err(error),
             }
         }
+        self.points.hit("runtime.seal.after-commit");
         self.totals = prepared.totals;
         for (fired_up_to, query) in self.fired_up_to.iter_mut().zip(&self.sealing.plan.queries) {
             if let Some(state) = body.queries.get(&query.id) {
@@ -155,6 +161,7 @@ impl Epochs {
             |state: &SplitState| (state.source.clone(), SplitStart { split: state.split.clone(), offset: state.next });
         self.offsets = body.splits.iter().map(position).collect();
         self.queue(epoch, sealed_at_ms, &outbox, prepared.segments);
+        self.points.hit("runtime.seal.after-queue");
         let after = self.log.stats();
         self.status.epoch = epoch.0;
         self.status.committed_at_ms = Some(self.clock.wall_ms());
@@ -238,11 +245,15 @@ impl Epochs {
         let snapshot = self.state_dir.join(format!("snapshot-{epoch}"));
         let Some(state) = &mut self.state else { return Ok((Vec::new(), snapshot)) };
         panes.deletes.append(&mut self.moved.deletes);
+        self.points.hit("runtime.seal.before-write");
         state.write(panes)?;
+        self.points.hit("runtime.seal.after-write");
         if self.settled {
             state.settle()?;
         }
-        Ok((state.snapshot(&snapshot)?, snapshot))
+        let files = state.snapshot(&snapshot)?;
+        self.points.hit("runtime.seal.after-snapshot");
+        Ok((files, snapshot))
     }
 
     fn next_totals(
@@ -334,8 +345,10 @@ impl Epochs {
     async fn collect(&mut self) -> Result<()> {
         let head = self.log.head();
         let needed = self.deliveries.iter().map(|delivery| delivery.done_up_to(head)).min().unwrap_or(head);
+        self.points.hit("runtime.collect.before");
         match self.log.collect(needed, self.retained).await {
             Ok(collected) => {
+                self.points.hit("runtime.collect.after");
                 tracing::debug!(?collected, "old checkpoints deleted");
                 Ok(())
             }

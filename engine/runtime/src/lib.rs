@@ -12,6 +12,7 @@ mod exits;
 mod host;
 mod ingest;
 mod outbox;
+mod points;
 mod progress;
 mod restore;
 mod seal;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use aqueduct_checkpoint::TokioHost;
 pub use config::{Environment, Job, Settings};
+pub use points::FAIL_POINTS;
 pub use status::{
     CheckpointStatus, JobState, LedgerTotals, QueryStatus, SinkStatus, SourceStatus, SplitStatus, StatusBoard,
     StatusSnapshot,
@@ -35,9 +37,6 @@ pub use status::{
 use aqueduct_core::Result;
 use std::sync::Arc;
 use tokio::sync::watch;
-
-/// The fail points of this crate, every name that it passes.
-pub const FAIL_POINTS: &[&str] = &[];
 
 /// Runs a job as one shard until its bounded input ends (`Ok`, state `Finished`), `stop` turns true (`Ok`, state `Stopped`:
 /// everything read is sealed, and delivered if the sinks answer), or something cannot be cured by waiting (`Err`).

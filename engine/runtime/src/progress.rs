@@ -82,6 +82,17 @@ pub(crate) struct JobShared {
     pub(crate) watermarks: Vec<AtomicI64>,
 }
 
+impl JobShared {
+    /// Of a job that reads so many sources and has just begun.
+    pub(crate) fn new(sources: usize) -> Self {
+        Self {
+            paused: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            watermarks: (0..sources).map(|_| AtomicI64::new(i64::MIN)).collect(),
+        }
+    }
+}
+
 /// What the coordinator asks of a thread.
 pub(crate) enum Command {
     /// Cut here. Per source, windows whose last millisecond is at most this fire.

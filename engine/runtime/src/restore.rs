@@ -5,7 +5,7 @@
 
 use crate::window::WindowOperator;
 use aqueduct_checkpoint::{CommitBody, ShardLog};
-use aqueduct_core::{Error, Result};
+use aqueduct_core::{Error, FailPoints, Result};
 use aqueduct_plan::JobPlan;
 use aqueduct_state::{PaneBatch, StateStore, query_hash};
 use std::collections::HashMap;
@@ -29,6 +29,7 @@ pub(crate) async fn panes(
     state_dir: &Path,
     threads: usize,
     fired_up_to: &[i64],
+    points: &FailPoints,
 ) -> Result<Restored> {
     let mut operators = Vec::with_capacity(threads);
     for _ in 0..threads {
@@ -47,7 +48,9 @@ pub(crate) async fn panes(
         return Ok(Restored { operators, state: Some(state), moved: PaneBatch::default() });
     }
     download(log, head, &folder).await?;
+    points.hit("runtime.restore.after-download");
     let state = StateStore::restore_dir(&folder)?;
+    points.hit("runtime.restore.after-open");
     let mut moved = PaneBatch::default();
     let queries: HashMap<u64, usize> =
         plan.queries.iter().enumerate().map(|(index, query)| (query_hash(&query.id), index)).collect();
@@ -65,6 +68,7 @@ pub(crate) async fn panes(
         }
         Ok(())
     })?;
+    points.hit("runtime.restore.after-panes");
     Ok(Restored { operators, state: Some(state), moved })
 }
 

@@ -17,12 +17,11 @@ use crate::worker::{Reading, Worker};
 use aqueduct_checkpoint::{CommitBody, Patience, ShardLog};
 use aqueduct_core::json::JsonEncoder;
 use aqueduct_core::{
-    Claimed, Clock, Error, Host, Result, ShardId, Source, SourceIdentity, SourceReader, SplitId, SplitStart,
-    TableColumn,
+    Claimed, Clock, Error, FailPoints, Host, Result, ShardId, Source, SourceIdentity, SourceReader, SplitId,
+    SplitStart, TableColumn,
 };
 use aqueduct_plan::JobPlan;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use tokio::sync::mpsc as channel;
 
@@ -54,6 +53,7 @@ pub(crate) struct Started {
     pub(crate) deliveries: Vec<Arc<Delivery>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) host: Arc<dyn Host>,
+    pub(crate) points: FailPoints,
     /// Counters of the sources at the restore.
     pub(crate) base_sources: BTreeMap<String, SourceCounts>,
     /// Counts per query id at the restore.
@@ -92,8 +92,7 @@ pub(crate) async fn start(
     status: &StatusBoard,
 ) -> Result<Started> {
     let (plan, clock, host) = (Arc::new(plan), environment.clock.clone(), environment.host.clone());
-    let sources = std::mem::take(&mut environment.sources);
-    let sources: Vec<SharedSource> = sources.into_iter().map(|source| Arc::new(Mutex::new(source))).collect();
+    let (sources, points) = (share(std::mem::take(&mut environment.sources)), environment.fail_points.clone());
     let found = discover(host.as_ref(), &plan, &sources).await?;
     let (log, head) = claim(&environment, settings).await?;
     let begun = clock.steady();
@@ -103,20 +102,18 @@ pub(crate) async fn start(
     let starts = starts(host.as_ref(), &plan, &sources, &found, head.as_ref()).await?;
     let fired_up_to = fired(&plan, head.as_ref());
     let restored =
-        restore::panes(&plan, &log, head.as_ref(), &environment.state_dir, settings.parallelism, &fired_up_to).await?;
+        restore::panes(&plan, &log, head.as_ref(), &environment.state_dir, settings.parallelism, &fired_up_to, &points)
+            .await?;
     let checkpoint = restored_from(head.as_ref(), clock.steady().saturating_sub(begun));
     let (failed, failures) = channel::unbounded_channel();
-    let opened = open_sinks(&plan, environment.sinks, &log, &clock, &host).await?;
+    let opened = open_sinks(&plan, environment.sinks, &log, &clock, &host, &points).await?;
     let deliveries: Vec<Arc<Delivery>> = opened.iter().map(|task| task.delivery.clone()).collect();
     status.update(|snapshot| announce(snapshot, log.claimed(), &checkpoint, &deliveries));
-    let job = Arc::new(JobShared {
-        paused: AtomicBool::new(false),
-        draining: AtomicBool::new(false),
-        watermarks: plan.sources.iter().map(|_| AtomicI64::new(i64::MIN)).collect(),
-    });
+    let job = Arc::new(JobShared::new(plan.sources.len()));
     let known = starts.iter().map(|splits| splits.iter().map(|(start, _)| start.split.clone()).collect()).collect();
     let readers = readers(host.as_ref(), &sources, starts, settings.parallelism).await?;
     let (events_in, events) = channel::unbounded_channel();
+    points.hit("runtime.start.before-threads");
     let threads = threads(&plan, settings, (&clock, host.as_ref()), &job, restored.operators, readers, &events_in)?;
     opened.into_iter().for_each(|task| host.spawn(Box::pin(task.run(failed.clone()))));
     let (base_sources, base_counts) = (totals.sources.clone(), totals.counts.clone());
@@ -138,6 +135,7 @@ pub(crate) async fn start(
         status: checkpoint,
         uploaded: HashMap::new(),
         offsets: Vec::new(),
+        points: points.clone(),
     }));
     Ok(Started {
         plan,
@@ -151,9 +149,14 @@ pub(crate) async fn start(
         deliveries,
         clock,
         host,
+        points,
         base_sources,
         base_counts,
     })
+}
+
+fn share(sources: Vec<Box<dyn Source>>) -> Vec<SharedSource> {
+    sources.into_iter().map(|source| Arc::new(Mutex::new(source))).collect()
 }
 
 /// Begins to take the shard. The future holds nothing of `environment`, whose sources and sinks belong to one thread.
@@ -163,9 +166,12 @@ fn claim(
 ) -> impl Future<Output = Result<(ShardLog, Option<CommitBody>)>> + use<> {
     let (host, ids, store) = (environment.host.clone(), environment.ids.clone(), environment.checkpoint_store.clone());
     let (root, url) = (environment.checkpoint_root.clone(), environment.checkpoint_url.clone());
-    let job = settings.job.clone();
+    let (job, points) = (settings.job.clone(), environment.fail_points.clone());
     async move {
-        let owned = ShardLog::own_on(host, store, &root, &job, ShardId(0), ids, Patience::default()).await;
+        points.hit("runtime.start.before-claim");
+        let care = (Patience::default(), points.clone());
+        let owned = ShardLog::own_on(host, store, &root, &job, ShardId(0), ids, care).await;
+        points.hit("runtime.start.after-claim");
         owned.map_err(|error| error.context(format!("checkpoints in {url}")))
     }
 }
@@ -341,12 +347,15 @@ async fn open_sinks(
     log: &ShardLog,
     clock: &Arc<dyn Clock>,
     host: &Arc<dyn Host>,
+    points: &FailPoints,
 ) -> Result<Vec<SinkTask>> {
     let claimed = log.claimed().clone();
     let opening = sinks.into_iter().zip(&plan.sinks).map(|(mut sink, table)| {
         let claimed = claimed.clone();
         async move {
+            points.hit("runtime.sinks.before-open");
             let cursor = sink.open(&claimed).await;
+            points.hit("runtime.sinks.after-open");
             cursor.map(|cursor| (sink, cursor)).map_err(|error| error.context(format!("sink '{}'", table.spec.table)))
         }
     });
@@ -357,8 +366,9 @@ async fn open_sinks(
         let name = table.spec.table.clone();
         let pending = backlog(&log.reader(), &name, cursor).await?;
         let delivery = Arc::new(Delivery::new(name, table.connector.clone(), cursor, pending));
-        let (claimed, log, clock, host) = (claimed.clone(), log.reader(), clock.clone(), host.clone());
-        tasks.push(SinkTask { sink, cursor, claimed, log, delivery, clock, host });
+        let (claimed, log, clock) = (claimed.clone(), log.reader(), clock.clone());
+        let (host, points) = (host.clone(), points.clone());
+        tasks.push(SinkTask { sink, cursor, claimed, log, delivery, clock, host, points });
     }
     Ok(tasks)
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::SystemIds;
 use crate::faults::{FaultStore, PutFault};
 use crate::record::OutboxSegment;
-use aqueduct_core::ErrorKind;
+use aqueduct_core::{ErrorKind, FailPoints};
 use object_store::ObjectStoreExt;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -31,7 +31,7 @@ fn root() -> Path {
 
 async fn try_own(store: &FaultStore) -> Result<(ShardLog, Option<CommitBody>)> {
     let store: Arc<dyn ObjectStore> = Arc::new(store.clone());
-    ShardLog::own_with(store, &root(), &job(), ShardId(0), Arc::new(SystemIds), QUICK).await
+    ShardLog::own_with(store, &root(), &job(), ShardId(0), Arc::new(SystemIds), QUICK, FailPoints::default()).await
 }
 
 async fn own(store: &FaultStore) -> (ShardLog, Option<CommitBody>) {
