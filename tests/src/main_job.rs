@@ -61,6 +61,33 @@ pub fn generator(records: i64, seed: u64) -> DatagenConfig {
     }
 }
 
+/// What a job is made from.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The records of the topic.
+    pub generator: DatagenConfig,
+    /// At most so many records in a batch of the topic; the broker hands out whole batches.
+    pub batch: u32,
+    /// More options of the source table, each with a comma at its end.
+    pub source_options: String,
+}
+
+impl Setup {
+    /// The usual records, read as fast as they can be.
+    pub fn quick(records: i64, seed: u64) -> Setup {
+        Setup { generator: generator(records, seed), batch: 10_000, source_options: String::new() }
+    }
+
+    /// In small batches that the broker can hand out slowly, and without the silent partition, which would keep every
+    /// window open to the end: windows fire and results are delivered all the time.
+    pub fn steady(records: i64, seed: u64) -> Setup {
+        let small_fetches =
+            "'properties.fetch.message.max.bytes' = '16384',\n    'properties.fetch.min.bytes' = '1',\n";
+        let generator = DatagenConfig { idle_partitions: 0, ..generator(records, seed) };
+        Setup { generator, batch: 50, source_options: small_fetches.to_owned() }
+    }
+}
+
 /// How a run of the job is started.
 #[derive(Debug, Clone)]
 pub struct Start {
@@ -118,7 +145,7 @@ impl MainJob {
 
     /// The same on other services.
     pub async fn prepare_on(stage: Arc<Stage>, name: &str, records: i64, seed: u64) -> MainJob {
-        MainJob::prepare_in_batches(stage, name, &generator(records, seed), 10_000, "").await
+        MainJob::prepare_as(stage, name, &Setup::quick(records, seed)).await
     }
 
     /// As [`MainJob::prepare`], with a broker that hands the records out so slowly that it takes about so many seconds: time to
@@ -129,19 +156,21 @@ impl MainJob {
 
     /// The same on other services.
     pub async fn prepare_slow_on(stage: Arc<Stage>, name: &str, records: i64, seed: u64, seconds: u64) -> MainJob {
-        let small_fetches =
-            "'properties.fetch.message.max.bytes' = '16384',\n    'properties.fetch.min.bytes' = '1',\n";
-        let mut config = generator(records, seed);
+        let mut setup = Setup::steady(records, seed);
         // A window closes about every second, however slow the reading is.
-        let active = i64::from(config.partitions - config.idle_partitions);
-        let step = i64::try_from(seconds).expect("a time") * 60_000_000 * active / records.max(1);
-        config.time_step_us = config.time_step_us.max(step);
-        let job = MainJob::prepare_in_batches(stage, name, &config, 50, small_fetches).await;
-        job.stage.kafka.limit_reading(&job.client_id(), job.bytes / seconds);
+        let step = i64::try_from(seconds).expect("a time") * 60_000_000 / records.max(1);
+        setup.generator.time_step_us = setup.generator.time_step_us.max(step);
+        let job = MainJob::prepare_as(stage, name, &setup).await;
+        job.read_within(seconds);
         job
     }
 
-    /// Ends the limit of [`MainJob::prepare_slow`].
+    /// From now on the broker hands the topic out so slowly that reading all of it takes about so many seconds.
+    pub fn read_within(&self, seconds: u64) {
+        self.stage.kafka.limit_reading(&self.client_id(), self.bytes / seconds.max(1));
+    }
+
+    /// Ends the limit of [`MainJob::prepare_slow`] and [`MainJob::read_within`].
     pub fn read_freely(&self) {
         self.stage.kafka.limit_reading(&self.client_id(), 1 << 30);
     }
@@ -150,17 +179,12 @@ impl MainJob {
         format!("aqueduct-{}-product_images", self.name)
     }
 
-    async fn prepare_in_batches(
-        stage: Arc<Stage>,
-        name: &str,
-        config: &DatagenConfig,
-        batch: u32,
-        options: &str,
-    ) -> MainJob {
+    /// Makes topics, tables and the job's folder, and fills the topic, as `setup` has it.
+    pub async fn prepare_as(stage: Arc<Stage>, name: &str, setup: &Setup) -> MainJob {
         let name = unique(name);
         let (database, folder) = (stage.postgres.create_database("main_job").await, Scratch::new("main-job"));
         create_table(&stage.postgres, &database).await;
-        write_job(folder.path(), options);
+        write_job(folder.path(), &setup.source_options);
         stage.kafka.create_topic(&name, PARTITIONS);
         stage.kafka.create_topic(&format!("{name}-results"), 2);
         let mut job = MainJob {
@@ -173,7 +197,7 @@ impl MainJob {
             folder,
             starts: std::sync::atomic::AtomicU32::new(0),
         };
-        job.fill(config, batch);
+        job.fill(&setup.generator, setup.batch);
         job
     }
 

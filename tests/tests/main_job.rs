@@ -4,23 +4,11 @@
 // A test stops where something is not as it must be.
 #![allow(clippy::unwrap_used)]
 
+use aqueduct_tests::crash::Seeded;
 use aqueduct_tests::main_job::{MainJob, Start, record_count};
 use aqueduct_tests::services::{Gcs, Postgres, S3};
 use futures::FutureExt;
 use std::time::Duration;
-
-/// Numbers that are the same in every run (splitmix64).
-struct Seeded(u64);
-
-impl Seeded {
-    fn between(&mut self, low: u64, high: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        low + (z ^ (z >> 31)) % (high - low)
-    }
-}
 
 #[tokio::test]
 async fn all_sinks_hold_what_plain_code_computes() {

@@ -69,6 +69,34 @@ impl MainJob {
         assert!(faults.is_empty(), "{sink}: {count} differences in {all} rows:\n{}", faults.join("\n"));
     }
 
+    /// Everything in the sinks with the marks that each system changes at any write, also at one of the same contents: Postgres'
+    /// row versions, Firestore's update times, the bucket's generations, offsets. Two equal answers mean that nobody wrote.
+    pub async fn versions(&self) -> BTreeMap<String, String> {
+        let mut versions = BTreeMap::new();
+        let mut connection = self.stage.postgres.connect(&self.database).await;
+        let query = "SELECT 'row ' || window_start || ' ' || size_label, xmin::text FROM analytics_metrics \
+                     UNION ALL SELECT 'cursor ' || sink, xmin::text || ' ' || epoch || ' ' || generation FROM aqueduct_cursor";
+        let rows: Vec<(String, String)> =
+            sqlx::query_as(query).fetch_all(&mut connection).await.unwrap_or_else(|e| panic!("{query}: {e}"));
+        versions.extend(rows.into_iter().map(|(name, version)| (format!("postgres {name}"), version)));
+        if let Some(firestore) = &self.stage.firestore {
+            let times = firestore.update_times(&self.name);
+            versions.extend(times.into_iter().map(|(id, time)| (format!("firestore {id}"), time)));
+        }
+        let (store, folder) = (self.stage.gcs.store(), Path::from(format!("{}/analytics", self.name)));
+        let objects: Vec<_> =
+            store.list(Some(&folder)).try_collect().await.unwrap_or_else(|e| panic!("list {folder}: {e}"));
+        for object in objects {
+            let version = format!("{} {:?}", object.last_modified, object.e_tag);
+            versions.insert(format!("bucket {}", object.location), version);
+        }
+        for record in self.stage.kafka.read_committed(&format!("{}-results", self.name)) {
+            let place = format!("kafka {} {}", record.partition, record.offset);
+            versions.insert(place, String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned());
+        }
+        versions
+    }
+
     async fn verify_exits(&self, start: &Start) {
         let (store, root) = self.checkpoint_store(start);
         let table = |name: &str| format!("{root}{}/{name}", self.name);

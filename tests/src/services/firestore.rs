@@ -82,6 +82,23 @@ impl Firestore {
 
     /// The same for any project.
     pub fn list_documents_of(&self, project: &str, collection: &str) -> Vec<(String, Value)> {
+        let mut documents: Vec<(String, Value)> = self
+            .read(project, collection)
+            .into_iter()
+            .map(|(id, document)| (id, fields(&document["fields"])))
+            .collect();
+        documents.sort_by(|a, b| a.0.cmp(&b.0));
+        documents
+    }
+
+    /// When each document of a collection of the default database was last written, by its id.
+    pub fn update_times(&self, collection: &str) -> Vec<(String, String)> {
+        let documents = self.read(self.project(), collection).into_iter();
+        documents.map(|(id, document)| (id, document["updateTime"].to_string())).collect()
+    }
+
+    /// Ids and documents as the REST door gives them.
+    fn read(&self, project: &str, collection: &str) -> Vec<(String, Value)> {
         let base = format!(
             "http://{}/v1/projects/{project}/databases/(default)/documents/{collection}?pageSize=300",
             self.host()
@@ -94,17 +111,15 @@ impl Firestore {
             for document in page["documents"].as_array().into_iter().flatten() {
                 let name = document["name"].as_str().expect("documents have names");
                 let id = name.rsplit('/').next().unwrap_or_default();
-                documents.push((id.to_owned(), fields(&document["fields"])));
+                documents.push((id.to_owned(), document.clone()));
             }
             match page["nextPageToken"].as_str() {
                 Some(next) if !next.is_empty() => {
                     token = percent_encoding::utf8_percent_encode(next, percent_encoding::NON_ALPHANUMERIC).to_string();
                 }
-                _ => break,
+                _ => return documents,
             }
         }
-        documents.sort_by(|a, b| a.0.cmp(&b.0));
-        documents
     }
 
     /// SIGKILL. The data is gone too. Only after `try_start`.
@@ -132,7 +147,10 @@ impl Firestore {
         process.daemon = None;
         let (host, port) = self.address.host.split_once(':').expect("host and port");
         let mut command = Command::new("java");
-        command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.language=en", "-cp"]);
+        // All documents are in its memory: long runs need more.
+        let megabytes = std::env::var("AQUEDUCT_FIRESTORE_MB").unwrap_or_else(|_| "512".to_owned());
+        command.arg(format!("-Xmx{megabytes}m"));
+        command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.language=en", "-cp"]);
         command.arg(jar().expect("checked by try_start"));
         command.args(["com.google.cloud.datastore.emulator.firestore.CloudFirestore", "--host", host, "--port", port]);
         command.current_dir(process.scratch.path());
