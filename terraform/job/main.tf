@@ -12,7 +12,9 @@ locals {
   uses       = regexall("\\$\\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\\}", local.statements)
   known      = distinct([for use in local.uses : use[0]])
   defaults   = { for use in local.uses : use[0] => use[1] == null ? "" : use[1]... }
-  values     = merge({ for name, of in local.defaults : name => of[0] }, var.variables)
+  values     = merge({ for name, of in local.defaults : name => of[0] }, local.given)
+  given      = merge({ for name, value in var.addresses : name => value if contains(local.known, name) }, var.variables)
+  missing    = sort(tolist(setsubtract(var.needed, local.known)))
   unknown    = sort(tolist(setsubtract(keys(var.variables), local.known)))
 
   # Tables that write to Kafka: each has a private group and a transactional id of its own.
@@ -38,6 +40,10 @@ locals {
 # A name that the job does not read would be lost in silence.
 resource "terraform_data" "names" {
   lifecycle {
+    precondition {
+      condition     = length(local.missing) == 0
+      error_message = "job '${local.name}' reads no variable ${join(", ", local.missing)}, which this way of authentication needs: give its Kafka tables options such as 'properties.sasl.mechanism' = '$${KAFKA_SASL_MECHANISM:-}', or choose certificates (tls)."
+    }
     precondition {
       condition     = length(local.unknown) == 0
       error_message = "job '${local.name}' reads no variable ${join(", ", local.unknown)}; it reads ${join(", ", sort(local.known))}."

@@ -40,7 +40,7 @@ output "transactional_ids" {
 
 output "environment" {
   description = "The file deployment.env: NAME=VALUE lines, which the wrapper takes literally."
-  value       = join("", [for name, value in merge(var.environment, var.variables) : "${name}=${value}\n"])
+  value       = join("", [for name, value in merge(var.environment, local.given) : "${name}=${value}\n"])
 }
 
 output "arguments" {

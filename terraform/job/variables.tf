@@ -60,3 +60,15 @@ variable "environment" {
     error_message = "Names begin with AWS_, GOOGLE_, AQUEDUCT_ or RUST_; keys and passwords are not handed in; a value is one line."
   }
 }
+
+variable "addresses" {
+  description = "Values that every job of a platform could need; only those that this job reads are handed to it. variables win over them."
+  type        = map(string)
+  default     = {}
+}
+
+variable "needed" {
+  description = "Variables without which this platform's connections cannot be made; a job that does not read them is refused."
+  type        = set(string)
+  default     = []
+}

@@ -15,6 +15,8 @@ locals {
       { for file, place in job.files : file => file(place) },
       { "deployment.env" = join("", [job.environment, "AQUEDUCT_LOG_COPY=gs://${var.buckets.staging}/logs/${name}\n"]) },
       { "deployment.args" = job.arguments },
+      job.secrets == "" ? {} : { "deployment.secrets" = job.secrets },
+      job.texts,
       { "aqueduct-yarn" = file("${path.module}/scripts/aqueduct-yarn") },
     )
   }

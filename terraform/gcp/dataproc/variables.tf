@@ -116,7 +116,8 @@ variable "machines" {
 
 variable "jobs" {
   description = <<-TEXT
-    The jobs, by their names (the module `job`): the job's files, deployment.env and deployment.args; how it is run, `yarn` or
+    The jobs, by their names (the module `job`): the job's files, deployment.env, deployment.args and
+    deployment.secrets (secrets' names, never values), further small files by their contents, such as server-ca.pem; how it is run, `yarn` or
     `unit` (a systemd unit on the first master; at most one); memory and cores of its container; how often a dead program is
     started again in its container (-1: always), after how long, and over which time failures are counted.
   TEXT
@@ -124,6 +125,8 @@ variable "jobs" {
     files                  = map(string)
     environment            = string
     arguments              = string
+    secrets                = optional(string, "")
+    texts                  = optional(map(string), {})
     run_as                 = optional(string, "yarn")
     memory_mib             = optional(number, 4096)
     cores                  = optional(number, 2)

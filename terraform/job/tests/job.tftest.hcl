@@ -101,3 +101,25 @@ run "a_key_of_aws_is_refused" {
   }
   expect_failures = [var.environment]
 }
+
+run "addresses_go_to_those_who_read_them" {
+  command = plan
+  variables {
+    folder    = "../../jobs/payments"
+    addresses = { POSTGRES_URL = "postgres://10.0.0.3/analytics", FIRESTORE_PROJECT = "acme", KAFKA_GROUP = "shared" }
+    variables = { KAFKA_GROUP = "own" }
+  }
+  assert {
+    condition     = output.environment == "KAFKA_GROUP=own\nPOSTGRES_URL=postgres://10.0.0.3/analytics\n"
+    error_message = output.environment
+  }
+}
+
+run "a_job_without_a_needed_variable_is_refused" {
+  command = plan
+  variables {
+    folder = "../../jobs/payments"
+    needed = ["KAFKA_NO_SUCH_VARIABLE"]
+  }
+  expect_failures = [terraform_data.names]
+}
