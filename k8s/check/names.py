@@ -210,6 +210,8 @@ def check_arguments(folder):
                 for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                     if probe in container and container[probe]["httpGet"]["path"] not in endpoints:
                         faults.append(f"{path.name}: {probe}: no endpoint {container[probe]['httpGet']['path']}")
+    if not count:
+        print("SKIPPED: arguments of the pods: nothing was rendered")
     return faults, f"{count} arguments of the pods are options, variables and settings of the binary"
 
 
