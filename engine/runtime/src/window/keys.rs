@@ -127,6 +127,14 @@ fn from_ordered_bits(bits: u64) -> f64 {
 }
 
 impl KeyColumns {
+    /// The column, where a single one of text is the whole key: then rows need not be encoded to be looked up.
+    pub(crate) fn single_text(&self) -> Option<&arrow::array::StringArray> {
+        match self.columns.as_slice() {
+            [Column::Text(array)] => Some(array),
+            _ => None,
+        }
+    }
+
     /// Appends the key of `row` to `out`.
     pub(crate) fn encode(&self, row: usize, out: &mut Vec<u8>) {
         for column in &self.columns {
@@ -212,6 +220,9 @@ fn decode_column(cursors: &mut [&[u8]], data_type: &DataType) -> Result<ArrayRef
     }
 }
 
+/// Before a text stand the mark of a value and its length.
+const TEXT_PREFIX: usize = 5;
+
 /// Numbers keys 0, 1, 2, ... in the order of their first appearance. All key bytes lie in one arena.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyTable {
@@ -222,10 +233,30 @@ pub(crate) struct KeyTable {
     hasher: DefaultHashBuilder,
 }
 
+/// What of a key is hashed: of a single text only the text, so that a text can be looked up without being encoded.
+fn hashed(key: &[u8]) -> &[u8] {
+    match key {
+        [1, a, b, c, d, text @ ..] if u32::from_be_bytes([*a, *b, *c, *d]) as usize == text.len() => text,
+        _ => key,
+    }
+}
+
 impl KeyTable {
+    /// The number of the key that is this single text, if it is known.
+    #[inline]
+    pub(crate) fn find_text(&self, text: &[u8]) -> Option<u32> {
+        let at = |index: u32| slot(&self.arena, &self.ends, index);
+        let is = |index: &u32| {
+            let key = at(*index);
+            // The length tells it from a key of several columns with the same ending.
+            key.len() == TEXT_PREFIX + text.len() && key[TEXT_PREFIX..] == *text && hashed(key).len() == text.len()
+        };
+        self.table.find(self.hasher.hash_one(text), is).copied()
+    }
+
     /// The number of `key`, new or known.
     pub(crate) fn intern(&mut self, key: &[u8]) -> Result<u32> {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hasher.hash_one(hashed(key));
         let (arena, ends, hasher) = (&self.arena, &self.ends, &self.hasher);
         let at = |index: u32| slot(arena, ends, index);
         if let Some(index) = self.table.find(hash, |index| at(*index) == key) {
@@ -233,7 +264,7 @@ impl KeyTable {
         }
         let index = u32::try_from(ends.len())
             .map_err(|_| Error::data("more than 4,294,967,295 keys in one slice: use shorter windows or fewer keys"))?;
-        self.table.insert_unique(hash, index, |other| hasher.hash_one(at(*other)));
+        self.table.insert_unique(hash, index, |other| hasher.hash_one(hashed(at(*other))));
         self.arena.extend_from_slice(key);
         self.ends.push(self.arena.len());
         Ok(index)

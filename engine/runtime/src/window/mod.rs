@@ -7,6 +7,7 @@ mod accumulator;
 mod keys;
 mod operator;
 mod slice;
+mod sliding;
 
 pub(crate) use keys::KeyCodec;
 pub(crate) use operator::{Fired, LateMark, PartKey, Prepared, WindowOperator, result_rows};

@@ -8,8 +8,9 @@
 use super::accumulator::Argument;
 use super::keys::{KeyCodec, KeyColumns};
 use super::slice::Slice;
+use super::sliding::Sliding;
 use aqueduct_core::Result;
-use aqueduct_plan::WindowAggregate;
+use aqueduct_plan::{WindowAggregate, WindowKind};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::TimestampMillisecondType;
 use datafusion::physical_expr::PhysicalExpr;
@@ -54,6 +55,8 @@ pub(crate) struct WindowOperator {
     plan: WindowAggregate,
     codec: KeyCodec,
     parts: BTreeMap<PartKey, Slice>,
+    /// What overlapping windows share; unused where every slice belongs to one window.
+    sliding: Sliding,
     /// Windows whose last millisecond is at most this have fired.
     fired_up_to: i64,
     groups: Vec<u32>,
@@ -77,6 +80,7 @@ impl WindowOperator {
             plan,
             codec,
             parts: BTreeMap::new(),
+            sliding: Sliding::default(),
             fired_up_to,
             groups: Vec::new(),
             scratch: Vec::new(),
@@ -140,10 +144,7 @@ impl WindowOperator {
             assigned[last].1.push(row as u32);
         }
         for (key, rows) in &assigned[..used] {
-            let slice = match self.parts.entry(*key) {
-                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::btree_map::Entry::Vacant(entry) => entry.insert(Slice::new(&self.plan.aggregates)?),
-            };
+            let slice = part(&mut self.parts, &mut self.sliding, &self.plan, *key)?;
             slice.fold(&batch.keys, &batch.arguments, rows, &mut self.groups, &mut self.scratch)?;
         }
         self.assigned = assigned;
@@ -189,48 +190,37 @@ impl WindowOperator {
         Ok((fired, retired))
     }
 
-    /// Everything that the window ending at `end` sees. Parts that no later window sees are moved, others are read.
+    /// Everything that the window ending at `end` sees. Parts that no later window sees go with it.
     fn gather(&mut self, end: i64, retired: &mut Vec<PartKey>) -> Result<Slice> {
         let kind = self.plan.kind;
-        let from = kind.start_of(end);
-        let seen: Vec<PartKey> = self
-            .parts
-            .range((from, i64::MIN)..(end, i64::MIN))
-            .map(|(key, _)| *key)
-            .filter(|(_, open)| *open <= end)
-            .collect();
+        let shared = if overlaps(kind) {
+            Some(self.sliding.window(kind, end, &self.parts, &self.plan.aggregates)?)
+        } else {
+            None
+        };
+        let gone: Vec<PartKey> =
+            self.parts.keys().take_while(|(start, _)| kind.last_end(*start) <= end).copied().collect();
         let mut whole: Option<Slice> = None;
-        for key in &seen {
-            if kind.last_end(key.0) > end {
-                continue;
-            }
-            let Some(slice) = self.parts.remove(key) else { continue };
+        for key in gone {
+            let Some(slice) = self.parts.remove(&key) else { continue };
             if slice.stored {
-                retired.push(*key);
+                retired.push(key);
             }
             match &mut whole {
+                _ if shared.is_some() || key.0 < kind.start_of(end) => {}
                 None => whole = Some(slice),
                 Some(into) => into.merge(&slice)?,
             }
         }
-        let mut whole = match whole {
-            Some(slice) => slice,
-            None => Slice::new(&self.plan.aggregates)?,
-        };
-        for key in &seen {
-            if let Some(slice) = self.parts.get(key) {
-                whole.merge(slice)?;
-            }
+        match shared.or(whole) {
+            Some(whole) => Ok(whole),
+            None => Slice::new(&self.plan.aggregates),
         }
-        Ok(whole)
     }
 
     /// The slice part for a stored pane, made when it is missing.
-    pub(crate) fn restore(&mut self, part: PartKey, key: &[u8], value: &[u8], changed: bool) -> Result<()> {
-        let slice = match self.parts.entry(part) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(Slice::new(&self.plan.aggregates)?),
-        };
+    pub(crate) fn restore(&mut self, at: PartKey, key: &[u8], value: &[u8], changed: bool) -> Result<()> {
+        let slice = part(&mut self.parts, &mut self.sliding, &self.plan, at)?;
         slice.restore(key, value, changed)
     }
 
@@ -243,9 +233,32 @@ impl WindowOperator {
 
     /// Live panes and the bytes that they take.
     pub(crate) fn size(&self) -> (u64, u64) {
-        self.parts
-            .values()
-            .fold((0, 0), |(panes, bytes), slice| (panes + slice.len() as u64, bytes + slice.bytes() as u64))
+        self.parts.values().fold((0, self.sliding.bytes() as u64), |(panes, bytes), slice| {
+            (panes + slice.len() as u64, bytes + slice.bytes() as u64)
+        })
+    }
+}
+
+/// True when a slice belongs to more than one window.
+fn overlaps(kind: WindowKind) -> bool {
+    !matches!(kind, WindowKind::Tumble { .. })
+}
+
+/// A slice part, made when it is missing.
+fn part<'a>(
+    parts: &'a mut BTreeMap<PartKey, Slice>,
+    sliding: &mut Sliding,
+    plan: &WindowAggregate,
+    key: PartKey,
+) -> Result<&'a mut Slice> {
+    match parts.entry(key) {
+        std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+        std::collections::btree_map::Entry::Vacant(entry) => {
+            if overlaps(plan.kind) {
+                sliding.note(key);
+            }
+            Ok(entry.insert(Slice::new(&plan.aggregates)?))
+        }
     }
 }
 

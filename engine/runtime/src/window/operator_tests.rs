@@ -135,6 +135,9 @@ fn every_kind_of_window_follows_its_definition() {
         against_definition(WindowKind::Hop { slide: 10, size: 40, offset: 3 }, seed);
         against_definition(WindowKind::Cumulate { step: 10, size: 40, offset: 0 }, seed);
         against_definition(WindowKind::Cumulate { step: 10, size: 40, offset: 5 }, seed);
+        // Enough slices in a window for several suffix totals, and parts that open late in the middle of them.
+        against_definition(WindowKind::Hop { slide: 2, size: 60, offset: 1 }, seed);
+        against_definition(WindowKind::Cumulate { step: 3, size: 60, offset: 0 }, seed);
     }
 }
 

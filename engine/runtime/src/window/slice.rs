@@ -7,6 +7,7 @@ use super::accumulator::{Accumulator, Argument};
 use super::keys::{KeyColumns, KeyTable};
 use aqueduct_core::{Error, Result};
 use aqueduct_plan::Aggregate;
+use arrow::array::Array;
 
 /// The first byte of every stored value: the version of the accumulators' encoding.
 pub(crate) const STATE_VERSION: u8 = 1;
@@ -40,7 +41,13 @@ impl Slice {
         scratch: &mut Vec<u8>,
     ) -> Result<()> {
         groups.clear();
+        let text = keys.single_text();
         for row in rows {
+            let known = text.filter(|array| array.is_valid(*row as usize));
+            if let Some(group) = known.and_then(|array| self.keys.find_text(array.value(*row as usize).as_bytes())) {
+                groups.push(group);
+                continue;
+            }
             scratch.clear();
             keys.encode(*row as usize, scratch);
             groups.push(self.keys.intern(scratch)?);
