@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Sealed bytes kept in memory per sink; beyond it segments are read back from the store.
-const CACHED_BYTES: u64 = 32 << 20;
+const CACHED_BYTES: u64 = 4 << 20;
 
 /// One epoch's rows for one sink.
 #[derive(Debug, Clone)]

@@ -51,7 +51,7 @@ fn many() -> ExitCode {
     let begun = Instant::now();
     let every = (seeds / 20).max(1);
     let told = |totals: &Totals| {
-        if totals.seeds % every == 0 {
+        if totals.seeds.is_multiple_of(every) {
             let took = begun.elapsed().as_secs();
             println!("{} of {seeds} seeds, {} failed, {took} s", totals.seeds, totals.failed.len());
         }

@@ -66,7 +66,9 @@ impl Services {
     pub fn sink(&self, table: &SinkTable) -> Result<Box<dyn Sink>> {
         let spec = &table.spec;
         match table.connector.as_str() {
-            "filesystem" => aqueduct_bucket::simulation::sink(spec, Arc::new(self.bucket.clone()), Path::from(BUCKET_PATH)),
+            "filesystem" => {
+                aqueduct_bucket::simulation::sink(spec, Arc::new(self.bucket.clone()), Path::from(BUCKET_PATH))
+            }
             _ => {
                 let simulated = self.tables.get(&spec.table);
                 let simulated =
