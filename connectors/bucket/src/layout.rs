@@ -4,6 +4,7 @@
 //! <path>/dt=2026-01-01/hour=00/part-<job>-L<lineage>-s<shard>-e<epoch, 12 digits>-<n>.json|parquet
 //! <path>/_committed/<job>-L<lineage>-s<shard>/<epoch, 12 digits>.json
 //! <path>/_committed/<job>-L<lineage>-s<shard>/claim-<generation, 12 digits>.json
+//! <path>/_committed/<job>-L<lineage>-s<shard>/line.json     of a lineage that was cut from others: up to where those count
 //! ```
 //! Engines that read folders leave out names that begin with `_`, so the ledger is not taken for data.
 
@@ -65,6 +66,9 @@ pub(crate) fn entry(epoch: Epoch) -> String {
 pub(crate) fn parse_entry(name: &str) -> Option<Epoch> {
     name.strip_suffix(".json")?.parse().ok().map(Epoch)
 }
+
+/// Where a lineage that was cut from others says up to which epoch those count.
+pub(crate) const LINE: &str = "line.json";
 
 /// What the names of all claims begin with.
 pub(crate) const CLAIMS: &str = "claim-";

@@ -6,17 +6,17 @@
 //! there.
 
 use crate::layout::{
-    CLAIMS, CLOSED, LEDGER, claim, entry, label, parse_claim, parse_entry, parse_label, relative, under,
+    CLAIMS, CLOSED, LEDGER, LINE, claim, entry, label, parse_claim, parse_entry, parse_label, relative, under,
 };
 use crate::put::{Created, create, read};
 use crate::store::store_error;
-use aqueduct_core::{Claimed, Cursor, Epoch, Error, Generation, Lineage, Result};
+use aqueduct_core::{Claimed, Cursor, Epoch, Error, Generation, JobName, Line, Lineage, Result, ShardId, Standing};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use serde_json::{Value, json};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Ledger entries that are read at once.
@@ -53,6 +53,7 @@ impl Ledger {
         address: &str,
         table: &str,
         claimed: &Claimed,
+        line: &Line,
     ) -> Result<(Self, Cursor)> {
         let label = label(claimed);
         let root = under(path, LEDGER)?;
@@ -64,18 +65,108 @@ impl Ledger {
             return Err(ledger.fenced(&format!("lineage {newer} of the job has begun")));
         }
         let claims = ledger.claims(&ledger.names(CLAIMS).await?)?;
-        let known = ledger.known_cursor(&claims).await?;
+        let begin = ledger.begin(table, line, &lineages).await?;
+        let known = ledger.known_cursor(&claims).await?.max(begin);
         let before = ledger.newest(&ledger.names(&entry(known)).await?).unwrap_or(known);
         ledger.write_claim(table, before).await?;
         // The claim is visible: whoever lists from now on sees it. Who wrote before is seen now.
         let names = ledger.names(&entry(before)).await?;
         let claims = ledger.claims(&names)?;
-        for lineage in lineages.into_iter().filter(|lineage| *lineage < claimed.lineage) {
-            ledger.close_lineage(lineage).await?;
-        }
+        ledger.close_older(&lineages).await?;
         ledger.remove_older(claims).await;
         let cursor = ledger.newest(&names).unwrap_or(before);
         Ok((ledger, Cursor(cursor)))
+    }
+
+    /// Where a lineage that was cut from others begins, and up to which epoch the older ones count: decided by whoever opens
+    /// it first, and written down before its first claim.
+    async fn begin(&self, table: &str, line: &Line, lineages: &[Lineage]) -> Result<Epoch> {
+        if line.ancestors.is_empty() {
+            return Ok(Epoch::ZERO);
+        }
+        let address = self.address_of(LINE);
+        let path = under(&self.folder, LINE)?;
+        if let Some(found) = read(self.store.as_ref(), &path, &address).await? {
+            return Ok(Epoch(parse(&found.bytes, &address)?["begin"].as_u64().unwrap_or(0)));
+        }
+        // Shut first: what their owners still land from here on is cut off below.
+        self.close_older(lineages).await?;
+        let mut standings = self.standings(&self.claimed.job).await?;
+        for job in line.other_jobs(&self.claimed.job) {
+            standings.extend(self.standings(&job).await?);
+        }
+        let begin = line.begin(table, &standings);
+        let counts = self.counts(line, begin, lineages).await?;
+        let body = json!({"version": 1, "begin": begin.0, "counts": counts});
+        match create(self.store.as_ref(), &path, &Bytes::from(body.to_string()), &address).await? {
+            Created::Holds => Ok(begin),
+            Created::Other(found) => Ok(Epoch(parse(&found.bytes, &address)?["begin"].as_u64().unwrap_or(0))),
+        }
+    }
+
+    /// Lineage to the last epoch of it that counts, for every older lineage of this job: what this lineage shares with its
+    /// ancestors, and nothing of those that it does not descend from.
+    async fn counts(&self, line: &Line, begin: Epoch, lineages: &[Lineage]) -> Result<BTreeMap<String, u64>> {
+        let mut counts = BTreeMap::new();
+        for older in lineages.iter().filter(|lineage| **lineage < self.claimed.lineage) {
+            let ancestor =
+                line.ancestors.iter().find(|ancestor| ancestor.job == self.claimed.job && ancestor.lineage == *older);
+            counts.insert(older.to_string(), ancestor.map_or(0, |ancestor| ancestor.shared.min(begin).0));
+        }
+        // An ancestor has cut its own ancestors off in its turn.
+        for ancestor in line.ancestors.iter().filter(|ancestor| ancestor.job == self.claimed.job) {
+            let label = label(&Claimed { lineage: ancestor.lineage, ..self.claimed.clone() });
+            let address = format!("{}/{label}/{LINE}", self.address);
+            let Some(found) = read(self.store.as_ref(), &under(&under(&self.root, &label)?, LINE)?, &address).await?
+            else {
+                continue;
+            };
+            let older = parse(&found.bytes, &address)?;
+            for (lineage, least) in older["counts"].as_object().into_iter().flatten() {
+                if let (Some(count), Some(least)) = (counts.get_mut(lineage), least.as_u64()) {
+                    *count = (*count).min(least);
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    /// What the ledger holds of every lineage of a job's shard.
+    pub(crate) async fn standings(&self, job: &JobName) -> Result<Vec<Standing>> {
+        let mut standings = Vec::new();
+        for lineage in self.lineages_of(job).await? {
+            let label = label(&Claimed { job: job.clone(), lineage, ..self.claimed.clone() });
+            let names = self.names_in(&under(&self.root, &label)?, "").await?;
+            let generations = names.iter().filter_map(|name| parse_claim(name));
+            let generation = generations.filter(|generation| *generation != CLOSED).max().unwrap_or(Generation(0));
+            let begin = match names.iter().any(|name| name == LINE) {
+                false => Epoch::ZERO,
+                true => {
+                    let address = format!("{}/{label}/{LINE}", self.address);
+                    let found = read(self.store.as_ref(), &under(&under(&self.root, &label)?, LINE)?, &address).await?;
+                    let body = found.map(|found| parse(&found.bytes, &address)).transpose()?;
+                    Epoch(body.and_then(|body| body["begin"].as_u64()).unwrap_or(0))
+                }
+            };
+            let epoch = self.newest(&names).unwrap_or(Epoch::ZERO).max(begin);
+            standings.push(Standing { job: job.clone(), lineage, generation, epoch });
+        }
+        Ok(standings)
+    }
+
+    /// A ledger to look at, without a claim.
+    pub(crate) fn look(
+        store: Arc<dyn ObjectStore>,
+        path: &Path,
+        address: &str,
+        job: &JobName,
+        shard: ShardId,
+    ) -> Result<Self> {
+        let claimed = Claimed { job: job.clone(), lineage: Lineage(0), shard, generation: Generation(0) };
+        let label = label(&claimed);
+        let root = under(path, LEDGER)?;
+        let folder = under(&root, &label)?;
+        Ok(Self { store, root, folder, claimed, label, address: format!("{address}/{LEDGER}") })
     }
 
     /// Fails when a newer owner exists, or when the ledger does not stand at `after`. One listing.
@@ -168,11 +259,15 @@ impl Ledger {
 
     /// The lineages of this job and shard that have a ledger here.
     async fn lineages(&self) -> Result<Vec<Lineage>> {
+        self.lineages_of(&self.claimed.job).await
+    }
+
+    async fn lineages_of(&self, wanted: &JobName) -> Result<Vec<Lineage>> {
         let listed = self.store.list_with_delimiter(Some(&self.root)).await;
         let folders = listed.map_err(|error| store_error(error, &format!("listing {}", self.address)))?.common_prefixes;
         let of_ours = |folder: &Path| {
             let (job, lineage, shard) = parse_label(folder.filename()?)?;
-            (job == self.claimed.job.as_str() && shard == self.claimed.shard).then_some(lineage)
+            (job == wanted.as_str() && shard == self.claimed.shard).then_some(lineage)
         };
         Ok(folders.iter().filter_map(of_ours).collect())
     }
@@ -247,6 +342,13 @@ impl Ledger {
             ))),
             _ => Ok(()),
         }
+    }
+
+    async fn close_older(&self, lineages: &[Lineage]) -> Result<()> {
+        for older in lineages.iter().filter(|lineage| **lineage < self.claimed.lineage) {
+            self.close_lineage(*older).await?;
+        }
+        Ok(())
     }
 
     /// Fences every owner of an older lineage.

@@ -1,20 +1,21 @@
 //! Reading a results table back: only files that the ledger lists count, so that a half-delivered epoch is never seen.
 //!
 //! It answers the runner's `query`; it knows nothing of SQL and keeps no connection open. One listing of the ledger
-//! tells which epochs count: a file's own name says to which epoch it belongs, so no ledger entry is read.
+//! tells which epochs count: a file's own name says to which epoch it belongs, so no ledger entry is read; only where a job
+//! was set back, one object more says up to where its older lineages count.
 
 use crate::config::{Layout, SinkConfig, TableConfig};
 use crate::decode::TableReader;
-use crate::layout::{LEDGER, NamePiece, parse_entry, parse_part, relative, under};
+use crate::layout::{LEDGER, LINE, NamePiece, parse_entry, parse_label, parse_part, relative, under};
 use crate::store::{Location, open_store, store_error};
 use aqueduct_core::json::JsonOptions;
-use aqueduct_core::{Error, Result, SinkSpec, TableColumn};
+use aqueduct_core::{Epoch, Error, Lineage, Result, ShardId, SinkSpec, TableColumn};
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub use crate::config::Format;
@@ -119,7 +120,9 @@ pub(crate) async fn committed_files(
         let (label, name) = name.rsplit_once('/')?;
         Some((label.to_owned(), parse_entry(name)?))
     };
-    let committed: HashSet<_> = ledger.iter().filter_map(entry).collect();
+    let mut committed: HashSet<_> = ledger.iter().filter_map(entry).collect();
+    let cuts = cuts(store, &ledger_path, &ledger, address).await?;
+    committed.retain(|(label, epoch)| cuts.get(label).is_none_or(|last| *epoch <= *last));
     let mut files = list(store, prefix, address).await?;
     files.retain(|(name, _)| !hidden(name));
     if !ledger.is_empty() {
@@ -129,6 +132,38 @@ pub(crate) async fn committed_files(
         });
     }
     Ok(files)
+}
+
+/// Label to the last epoch that counts, for the lineages that a newer one was cut from: of each job and shard, the newest
+/// lineage that says so decides.
+async fn cuts(
+    store: &Arc<dyn ObjectStore>,
+    ledger: &Path,
+    names: &[(String, u64)],
+    address: &str,
+) -> Result<HashMap<String, Epoch>> {
+    let mut newest: HashMap<(String, ShardId), Lineage> = HashMap::new();
+    for (name, _) in names {
+        let Some((folder, LINE)) = name.rsplit_once('/') else { continue };
+        let Some((job, lineage, shard)) = parse_label(folder) else { continue };
+        let known = newest.entry((job.to_owned(), shard)).or_insert(lineage);
+        *known = lineage.max(*known);
+    }
+    let mut cuts = HashMap::new();
+    for ((job, shard), lineage) in newest {
+        let name = format!("{job}-L{lineage}-s{shard}/{LINE}");
+        let address = format!("{address}/{LEDGER}/{name}");
+        let failed = |error| store_error(error, &format!("reading {address}"));
+        let bytes = store.get(&under(ledger, &name)?).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        let body: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| {
+            Error::data(format!("{address} is damaged ({error}): look at it, and restore it by hand"))
+                .with_source(error)
+        })?;
+        for (older, last) in body["counts"].as_object().into_iter().flatten() {
+            cuts.insert(format!("{job}-L{older}-s{shard}"), Epoch(last.as_u64().unwrap_or(0)));
+        }
+    }
+    Ok(cuts)
 }
 
 /// Names that engines leave out: a part of the path begins with `_` or `.`. Hive's folder of nulls is a value, not a

@@ -12,7 +12,9 @@ use crate::ledger::{Ledger, LedgerFile};
 use crate::put::{Created, Found, create, replace};
 use crate::rows::{by_folder, by_object, last_per_key};
 use crate::store::open_store;
-use aqueduct_core::{Claimed, CommitPermit, Cursor, Epoch, Error, Result, SealedEpoch, Sink};
+use aqueduct_core::{
+    Claimed, CommitPermit, Cursor, Epoch, Error, JobName, Line, Repeated, Result, SealedEpoch, ShardId, Sink, Survey,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::FuturesUnordered;
@@ -33,6 +35,8 @@ pub(crate) struct FilesystemSink {
     config: SinkConfig,
     encoder: FileEncoder,
     store: Option<(Arc<dyn ObjectStore>, Path)>,
+    /// The ancestors of the lineage that is opened.
+    line: Line,
     opened: Option<Opened>,
 }
 
@@ -54,7 +58,7 @@ impl FilesystemSink {
     pub(crate) fn new(config: SinkConfig) -> Result<Self> {
         let encoder =
             FileEncoder::new(&config).map_err(|error| error.context(format!("table '{}'", config.common.table)))?;
-        Ok(Self { config, encoder, store: None, opened: None })
+        Ok(Self { config, encoder, store: None, line: Line::default(), opened: None })
     }
 
     /// On a store that is open already.
@@ -213,7 +217,8 @@ impl Sink for FilesystemSink {
         let (store, path) = self.store().map_err(named)?;
         let address = &self.config.common.path;
         self.config.points.hit("sink.filesystem.before-claim");
-        let (ledger, cursor) = Ledger::claim(store, &path, address, &table, claimed).await.map_err(named)?;
+        let (ledger, cursor) =
+            Ledger::claim(store, &path, address, &table, claimed, &self.line).await.map_err(named)?;
         self.config.points.hit("sink.filesystem.after-claim");
         self.opened = Some(Opened { claimed: claimed.clone(), label: label(claimed), ledger, cursor });
         Ok(cursor)
@@ -243,6 +248,25 @@ impl Sink for FilesystemSink {
     async fn close(&mut self) -> Result<()> {
         self.opened = None;
         Ok(())
+    }
+
+    fn follow(&mut self, line: &Line) {
+        self.line = line.clone();
+    }
+
+    async fn survey(&mut self, job: &JobName, shard: ShardId) -> Result<Survey> {
+        let table = self.config.common.table.clone();
+        let named = |error: Error| error.context(format!("table '{table}'"));
+        let (store, path) = self.store().map_err(named)?;
+        let ledger = Ledger::look(store, &path, &self.config.common.path, job, shard)?;
+        let standings = ledger.standings(job).await.map_err(named)?;
+        let words = match self.config.layout {
+            Layout::Epoch(_) => {
+                "files are written under the new lineage's name, and the old ones count no more: the ledger says so; whoever reads the                  folders without the ledger sees both"
+            }
+            Layout::ObjectPerRow(_) => "objects of the same name are replaced",
+        };
+        Ok(Survey { standings, repeated: Repeated::Replaced, words: words.to_owned() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::id::plain_id;
-use aqueduct_core::{Claimed, Epoch, Error, Result, SinkSpec};
+use aqueduct_core::{Claimed, Epoch, Error, Generation, JobName, Lineage, Result, ShardId, SinkSpec, Standing};
 use gcloud_sdk::google::firestore::v1::precondition::ConditionType;
 use gcloud_sdk::google::firestore::v1::value::ValueType;
 use gcloud_sdk::google::firestore::v1::{Document, Precondition, Value, Write, write::Operation};
@@ -32,7 +32,12 @@ pub(crate) struct Fence {
 
 /// The fence's resource name.
 pub(crate) fn name(config: &Config, claimed: &Claimed, spec: &SinkSpec) -> String {
-    let id = plain_id(&format!("{}-s{}-{}", claimed.job, claimed.shard, spec.table));
+    name_of(config, &claimed.job, claimed.shard, spec)
+}
+
+/// The same for any job.
+pub(crate) fn name_of(config: &Config, job: &JobName, shard: ShardId, spec: &SinkSpec) -> String {
+    let id = plain_id(&format!("{job}-s{shard}-{}", spec.table));
     config.location.document(COLLECTION, &id)
 }
 
@@ -95,6 +100,16 @@ impl Fence {
             operation: Some(Operation::Update(Document { name: name.to_owned(), fields, ..Document::default() })),
             current_document: Some(Precondition { condition_type: Some(condition) }),
             ..Write::default()
+        }
+    }
+
+    /// In the engine's words.
+    pub(crate) fn standing(&self, job: &JobName) -> Standing {
+        Standing {
+            job: job.clone(),
+            lineage: Lineage(u32::try_from(self.lineage).unwrap_or(u32::MAX)),
+            generation: Generation(self.generation.unsigned_abs()),
+            epoch: Epoch(u64::try_from(self.epoch).unwrap_or(0)),
         }
     }
 

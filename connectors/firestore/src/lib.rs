@@ -110,4 +110,9 @@ pub mod simulation {
     pub fn sink(spec: &SinkSpec, service: Arc<dyn Service>) -> Result<Box<dyn Sink>> {
         Ok(Box::new(crate::sink::FirestoreSink::over(spec, service)?))
     }
+
+    /// The real service that `spec` names, to compare a simulated one with.
+    pub fn service(spec: &SinkSpec) -> Result<Arc<dyn Service>> {
+        Ok(Arc::new(crate::client::Firestore(crate::config::Config::new(spec)?)))
+    }
 }

@@ -6,7 +6,10 @@ use crate::database::{Database, Service};
 use crate::error::{Failure, call as failed};
 use crate::fence::{self, Fence};
 use crate::{rows, value};
-use aqueduct_core::{Claimed, CommitPermit, Cursor, Error, Result, SealedEpoch, Sink, SinkSpec};
+use aqueduct_core::{
+    Claimed, CommitPermit, Cursor, Epoch, Error, JobName, Line, Repeated, Result, SealedEpoch, ShardId, Sink, SinkSpec,
+    Standing, Survey,
+};
 use async_trait::async_trait;
 use gcloud_sdk::google::firestore::v1::{CommitResponse, Write};
 use gcloud_sdk::prost::Message;
@@ -19,6 +22,8 @@ pub(crate) struct FirestoreSink {
     config: Config,
     spec: SinkSpec,
     service: Arc<dyn Service>,
+    /// The ancestors of the lineage that is opened.
+    line: Line,
     /// None before `open` and after any error.
     session: Option<Session>,
 }
@@ -40,7 +45,7 @@ impl FirestoreSink {
         value::check_types(spec)?;
         let config = Config::new(spec)?;
         let service = Arc::new(Firestore(config.clone()));
-        Ok(Self { config, spec: spec.clone(), service, session: None })
+        Ok(Self { config, spec: spec.clone(), service, line: Line::default(), session: None })
     }
 
     /// The same over another service than the options'.
@@ -55,7 +60,10 @@ impl FirestoreSink {
         let fence_name = fence::name(&self.config, claimed, &self.spec);
         let (found, seen) = self.read_fence(database.as_ref(), &fence_name).await?;
         points.hit("sink.firestore.after-fence-read");
-        let mine = fence::decide_open(found.as_ref(), claimed, &self.spec, fence::target(&self.config))?;
+        let mut mine = fence::decide_open(found.as_ref(), claimed, &self.spec, fence::target(&self.config))?;
+        if found.as_ref().is_none_or(|found| found.lineage < mine.lineage) {
+            mine.epoch = signed(self.begin(database.as_ref(), claimed, found.as_ref()).await?.0)?;
+        }
         let doing = format!("table '{table}': taking the fence {fence_name}");
         let response = match database.commit(vec![mine.write(&fence_name, seen)]).await {
             Ok(response) => response,
@@ -68,6 +76,17 @@ impl FirestoreSink {
         points.hit("sink.firestore.after-claim");
         let seen = written(&response, &doing)?;
         Ok(Session { database, claimed: claimed.clone(), fence_name, fence: mine, seen })
+    }
+
+    /// Where a lineage begins that was never opened here.
+    async fn begin(&self, database: &dyn Database, claimed: &Claimed, found: Option<&Fence>) -> Result<Epoch> {
+        let mut standings: Vec<Standing> = found.into_iter().map(|fence| fence.standing(&claimed.job)).collect();
+        for job in self.line.other_jobs(&claimed.job) {
+            let name = fence::name(&self.config, &Claimed { job: job.clone(), ..claimed.clone() }, &self.spec);
+            let (found, _) = self.read_fence(database, &name).await?;
+            standings.extend(found.map(|fence| fence.standing(&job)));
+        }
+        Ok(self.line.begin(&self.spec.table, &standings))
     }
 
     /// The fence as it stands, and since when.
@@ -177,6 +196,20 @@ impl Sink for FirestoreSink {
         self.write(&mut session, &permit, epoch).await?;
         self.session = Some(session);
         Ok(Cursor(permit.epoch()))
+    }
+
+    fn follow(&mut self, line: &Line) {
+        self.line = line.clone();
+    }
+
+    async fn survey(&mut self, job: &JobName, shard: ShardId) -> Result<Survey> {
+        let table = &self.spec.table;
+        let database = self.service.connect().await.map_err(|error| error.context(format!("table '{table}'")))?;
+        let name = fence::name_of(&self.config, job, shard, &self.spec);
+        let (found, _) = self.read_fence(database.as_ref(), &name).await?;
+        let standings = found.into_iter().map(|fence| fence.standing(job)).collect();
+        let words = "documents are written over the ones with the same id".to_owned();
+        Ok(Survey { standings, repeated: Repeated::Replaced, words })
     }
 
     async fn close(&mut self) -> Result<()> {

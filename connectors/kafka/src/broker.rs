@@ -123,6 +123,11 @@ impl Records {
 pub trait Broker: Send + Sync + std::fmt::Debug {
     /// Connects, and checks that the topic is there and every broker can be reached.
     async fn connect(&self, identity: &Identity) -> Result<Box<dyn Link>>;
+
+    /// How many records of the topic committed readers cannot see yet; `None` when nobody can tell.
+    async fn unstable(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The clients of one opening of the sink: one that reads the cursor, and one producer.

@@ -6,14 +6,14 @@
 use crate::broker::Mark;
 use crate::client::persist;
 use crate::native::Consumer;
-use aqueduct_core::{Claimed, Cursor, Epoch, Error, Generation, Lineage, Result};
+use aqueduct_core::{Claimed, Cursor, Epoch, Error, Generation, JobName, Line, Lineage, Result, ShardId, Standing};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::time::Duration;
 
 /// The group of a sink.
-pub(crate) fn group(claimed: &Claimed, table: &str) -> String {
-    format!("aqueduct.{}.{}.{table}", claimed.job, claimed.shard)
+pub(crate) fn group(job: &JobName, shard: ShardId, table: &str) -> String {
+    format!("aqueduct.{job}.{shard}.{table}")
 }
 
 /// A cursor as it is stored.
@@ -30,9 +30,28 @@ impl Stored {
         Self { lineage: claimed.lineage, generation: claimed.generation, epoch }
     }
 
-    /// Where the claim's lineage stands: another lineage's epochs say nothing.
-    pub(crate) fn cursor_of(stored: Option<Stored>, claimed: &Claimed) -> Cursor {
-        Cursor(stored.filter(|stored| stored.lineage == claimed.lineage).map_or(Epoch::ZERO, |stored| stored.epoch))
+    /// Where the claim's lineage stands. One that was never opened begins where `line` says, given what the sink has of its
+    /// ancestors: another lineage's epochs say nothing else. `others` stand under the names of other jobs.
+    pub(crate) fn cursor_of(
+        stored: Option<Stored>,
+        claimed: &Claimed,
+        table: &str,
+        line: &Line,
+        others: &[Standing],
+    ) -> Cursor {
+        match stored {
+            Some(stored) if stored.lineage == claimed.lineage => Cursor(stored.epoch),
+            older => {
+                let own = older.map(|stored| stored.standing(&claimed.job));
+                let standings: Vec<Standing> = own.into_iter().chain(others.iter().cloned()).collect();
+                Cursor(line.begin(table, &standings))
+            }
+        }
+    }
+
+    /// In the engine's words.
+    pub(crate) fn standing(self, job: &JobName) -> Standing {
+        Standing { job: job.clone(), lineage: self.lineage, generation: self.generation, epoch: self.epoch }
     }
 
     /// Fails when a newer owner has written: a later lineage, or a higher generation of the same one.

@@ -28,13 +28,13 @@ fn a_cursor_survives_its_text() {
 #[test]
 fn another_lineage_begins_at_zero_and_an_older_owner_is_fenced() {
     let stored = Some(Stored::of(&claimed(2, 7), Epoch(41)));
-    assert_eq!(Stored::cursor_of(stored, &claimed(2, 8)), Cursor(Epoch(41)));
-    assert_eq!(Stored::cursor_of(stored, &claimed(3, 1)), Cursor(Epoch::ZERO));
-    assert_eq!(Stored::cursor_of(None, &claimed(2, 8)), Cursor(Epoch::ZERO));
+    assert_eq!(Stored::cursor_of(stored, &claimed(2, 8), "t", &Line::default(), &[]), Cursor(Epoch(41)));
+    assert_eq!(Stored::cursor_of(stored, &claimed(3, 1), "t", &Line::default(), &[]), Cursor(Epoch::ZERO));
+    assert_eq!(Stored::cursor_of(None, &claimed(2, 8), "t", &Line::default(), &[]), Cursor(Epoch::ZERO));
     assert!(Stored::check(stored, &claimed(2, 7), "t").is_ok());
     assert!(Stored::check(stored, &claimed(3, 1), "t").is_ok());
     for old in [claimed(2, 6), claimed(1, 99)] {
         assert_eq!(Stored::check(stored, &old, "t").unwrap_err().kind(), ErrorKind::Fenced);
     }
-    assert_eq!(group(&claimed(2, 7), "results"), "aqueduct.metrics.3.results");
+    assert_eq!(group(&claimed(2, 7).job, ShardId(3), "results"), "aqueduct.metrics.3.results");
 }

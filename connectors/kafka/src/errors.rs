@@ -157,6 +157,11 @@ pub(crate) fn login_failed(code: Code) -> bool {
     matches!(code, Code::Authentication | Code::SaslAuthenticationFailed)
 }
 
+/// True when no token could be had, so that no login was even tried: whoever hands out tokens may be down for a while.
+pub(crate) fn token_missing(complaint: &Complaint) -> bool {
+    complaint.code == Code::Authentication && complaint.text.contains("Failed to acquire SASL OAUTHBEARER token")
+}
+
 /// True when another producer with the same transactional id has taken over.
 pub(crate) fn fenced(code: Code) -> bool {
     matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)

@@ -44,3 +44,11 @@ fn a_bad_property_does_not_show_its_value() {
     assert!(text.contains("sasl.password.file"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
 }
+
+#[test]
+fn row_28_a_token_that_cannot_be_had_is_no_wrong_login() {
+    let missing = complaint(Code::Authentication, "Failed to acquire SASL OAUTHBEARER token: dispatch failure");
+    assert!(token_missing(&missing));
+    assert!(!token_missing(&complaint(Code::Authentication, "SASL authentication error: Authentication failed")));
+    assert!(!token_missing(&complaint(Code::SaslAuthenticationFailed, "Access denied")));
+}

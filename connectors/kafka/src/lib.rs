@@ -10,6 +10,7 @@
 //! | `decode`, `columns` | messages to Arrow batches, dead letters |
 //! | `source`, `offsets`, `reader` | splits, where they begin and end; one reader per thread |
 //! | `sink`, `cursor`, `producer`, `rows` | the transactional sink, its cursor and fence, its records |
+//! | [`transactions`] | what stands open on a results topic, and its end |
 //! | `broker`, `link` | the border between the sink's decisions and the brokers; librdkafka behind it |
 //!
 //! # The source
@@ -48,6 +49,7 @@ mod rows;
 mod sink;
 mod source;
 mod tokens;
+pub mod transactions;
 
 pub use connector::KafkaConnector;
 
@@ -58,10 +60,23 @@ pub mod simulation {
     pub use crate::errors::Complaint;
     use crate::options::SinkOptions;
     use aqueduct_core::{Result, Sink, SinkSpec};
+    use arrow::record_batch::RecordBatch;
     use std::sync::Arc;
 
     /// A sink that reads its options from `spec` and writes to `broker`.
     pub fn sink(spec: &SinkSpec, broker: Arc<dyn Broker>) -> Result<Box<dyn Sink>> {
         Ok(Box::new(crate::sink::KafkaSink::over(spec, SinkOptions::parse(spec)?, broker)?))
+    }
+
+    /// The real brokers that `spec` names, to compare simulated ones with.
+    pub fn brokers(spec: &SinkSpec) -> Result<Arc<dyn Broker>> {
+        Ok(Arc::new(crate::link::Brokers::new(&spec.table, &SinkOptions::parse(spec)?)))
+    }
+
+    /// The records that the sink of `spec` makes of rows.
+    pub fn records(spec: &SinkSpec, batches: Vec<RecordBatch>) -> Result<Records> {
+        let options = SinkOptions::parse(spec)?;
+        let rows = Arc::new(crate::rows::Rows::new(spec, options.key, options.json)?);
+        Ok(Records { rows, batches })
     }
 }

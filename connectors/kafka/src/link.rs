@@ -9,6 +9,7 @@ use crate::cursor;
 use crate::errors::Complaint;
 use crate::native::Consumer;
 use crate::options::{Guarantee, SinkOptions};
+use crate::transactions::{Ends, PartitionEnds};
 use aqueduct_core::{Error, Result};
 use async_trait::async_trait;
 use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerGroupMetadata};
@@ -23,10 +24,23 @@ const INIT: Duration = Duration::from_secs(60);
 const OFFSETS: Duration = Duration::from_secs(30);
 
 /// The brokers of the options.
-#[derive(Debug)]
 pub(crate) struct Brokers {
-    pub(crate) table: String,
-    pub(crate) options: SinkOptions,
+    table: String,
+    options: SinkOptions,
+    /// Made at the first question, and anew after one that failed.
+    ends: Arc<Mutex<Option<Ends>>>,
+}
+
+impl std::fmt::Debug for Brokers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Brokers").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+impl Brokers {
+    pub(crate) fn new(table: &str, options: &SinkOptions) -> Self {
+        Self { table: table.to_owned(), options: options.clone(), ends: Arc::default() }
+    }
 }
 
 #[async_trait]
@@ -35,6 +49,27 @@ impl Broker for Brokers {
         let (table, options, identity) = (self.table.clone(), self.options.clone(), identity.clone());
         let clients = blocking(move || Clients::connect(table, options, identity)).await??;
         Ok(Box::new(Threads { clients: Arc::new(Mutex::new(clients)) }))
+    }
+
+    async fn unstable(&self) -> Option<u64> {
+        let (table, options, ends) = (self.table.clone(), self.options.clone(), Arc::clone(&self.ends));
+        let asked = blocking(move || {
+            let mut ends = ends.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let client = match ends.take() {
+                Some(client) => client,
+                None => Ends::connect(&table, &options)?,
+            };
+            let found = client.read()?;
+            *ends = Some(client);
+            Ok::<u64, Error>(found.iter().map(PartitionEnds::unstable).sum())
+        });
+        match asked.await.and_then(|found| found) {
+            Ok(unstable) => Some(unstable),
+            Err(error) => {
+                tracing::debug!(table = self.table, "the topic's last stable offset is not known: {error}");
+                None
+            }
+        }
     }
 }
 

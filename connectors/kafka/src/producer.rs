@@ -9,7 +9,8 @@ use crate::cursor::{self, Stored};
 use crate::errors::{self, Complaint};
 use crate::options::{Guarantee, SinkOptions};
 use crate::rows::Rows;
-use aqueduct_core::{Claimed, Cursor, Epoch, Error, ErrorKind, FailPoints, Result};
+use crate::transactions;
+use aqueduct_core::{Claimed, Cursor, Epoch, Error, ErrorKind, FailPoints, Line, Result, Standing};
 use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) options: SinkOptions,
     pub(crate) rows: Arc<Rows>,
     pub(crate) points: FailPoints,
+    /// The ancestors of the lineage that is opened.
+    pub(crate) line: Line,
 }
 
 /// An open writer.
@@ -45,12 +48,13 @@ impl Writer {
     pub(crate) async fn open(broker: &dyn Broker, plan: Plan, claimed: &Claimed) -> Result<(Self, Cursor)> {
         let identity = Identity {
             job: claimed.job.as_str().to_owned(),
-            group: cursor::group(claimed, &plan.table),
+            group: cursor::group(&claimed.job, claimed.shard, &plan.table),
             transactional_id: transactional_id(&plan, claimed),
         };
+        let others = other_cursors(broker, &plan, claimed, &identity).await?;
         let link = broker.connect(&identity).await?;
         let mut writer = Self { plan, claimed: claimed.clone(), identity, link, cursor: Epoch::ZERO, broken: false };
-        match writer.take_fence().await {
+        match writer.take_fence(&others).await {
             Ok(cursor) => Ok((writer, cursor)),
             Err(error) => {
                 writer.close().await;
@@ -59,7 +63,7 @@ impl Writer {
         }
     }
 
-    async fn take_fence(&mut self) -> Result<Cursor> {
+    async fn take_fence(&mut self, others: &[Standing]) -> Result<Cursor> {
         let transactional = self.plan.options.guarantee == Guarantee::ExactlyOnce;
         // Before `init_transactions`, so that a process that is too old does not disturb the owner. A predecessor that died
         // inside a transaction keeps the cursor unstable until `init_transactions` ends that transaction: waiting for it
@@ -79,7 +83,7 @@ impl Writer {
         }
         let stored = self.stored(STABLE).await?;
         Stored::check(stored, &self.claimed, &self.plan.table)?;
-        let cursor = Stored::cursor_of(stored, &self.claimed);
+        let cursor = Stored::cursor_of(stored, &self.claimed, &self.plan.table, &self.plan.line, others);
         self.cursor = cursor.0;
         if stored != Some(Stored::of(&self.claimed, cursor.0)) {
             // The fence of this generation must outlive this process: an older one that opens later reads it here.
@@ -247,7 +251,24 @@ fn caused(error: Error, trouble: Trouble) -> Error {
 }
 
 fn transactional_id(plan: &Plan, claimed: &Claimed) -> String {
-    // No lineage and no generation in it: the fence must hold between them.
-    let prefix = plan.options.id_prefix.as_deref().unwrap_or(claimed.job.as_str());
-    format!("{prefix}-{}-{}", claimed.shard, plan.table)
+    transactions::transactional_id(&plan.options, &claimed.job, claimed.shard, &plan.table).unwrap_or_default()
+}
+
+/// What the sink holds under the names of other jobs among the ancestors.
+async fn other_cursors(
+    broker: &dyn Broker,
+    plan: &Plan,
+    claimed: &Claimed,
+    identity: &Identity,
+) -> Result<Vec<Standing>> {
+    let mut standings = Vec::new();
+    for job in plan.line.other_jobs(&claimed.job) {
+        let group = cursor::group(&job, claimed.shard, &plan.table);
+        let mut link = broker.connect(&Identity { group: group.clone(), ..identity.clone() }).await?;
+        let mark = link.stored(STABLE).await;
+        link.close().await;
+        let stored = mark?.map(|mark| Stored::read(&mark, &plan.table, &group)).transpose()?;
+        standings.extend(stored.map(|stored| stored.standing(&job)));
+    }
+    Ok(standings)
 }

@@ -151,6 +151,10 @@ impl KafkaReader {
             if complaint.kind() != ErrorKind::FixConfig || complaint.code == Code::GroupAuthorizationFailed {
                 continue;
             }
+            // Sessions with an older token live on; when they end, reading waits.
+            if errors::token_missing(&complaint) {
+                continue;
+            }
             if errors::login_failed(complaint.code) && !self.logins.give_up(now) {
                 continue;
             }
@@ -199,9 +203,13 @@ impl KafkaReader {
         let lane = &self.lanes[at];
         let place = format!("table '{}', topic '{}', partition {}", self.table, lane.split.topic, lane.split.partition);
         match trouble.code {
-            Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation | Code::NoOffset => {
-                self.out_of_range(lane, &place)
-            }
+            Code::LogTruncation => Error::data(format!(
+                "{place}: the log was cut short below offset {} and written again (an unclean election, or a broker with an older \
+                 disk): records that were read are no longer there, others stand in their place; restore the topic, or start the job \
+                 anew from where you accept the difference",
+                lane.next
+            )),
+            Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::NoOffset => self.out_of_range(lane, &place),
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => Error::config(format!(
                 "{place}: it does not exist on this cluster: check the option 'topic' and whether the topic was deleted"
             )),

@@ -1,12 +1,16 @@
 //! The Kafka sink: the contract of `Sink` over `producer`, and the renewal of a cursor that brokers would forget.
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Identity};
+use crate::cursor::{self, Stored};
 use crate::link::Brokers;
 use crate::options::{Guarantee, SinkOptions};
 use crate::producer::{Plan, Writer};
 use crate::rows::Rows;
-use aqueduct_core::{Claimed, CommitPermit, Cursor, Error, Result, SealedEpoch, Sink, SinkSpec};
+use aqueduct_core::{
+    Claimed, CommitPermit, Cursor, Error, JobName, Line, Repeated, Result, SealedEpoch, ShardId, Sink, SinkSpec, Survey,
+};
 use async_trait::async_trait;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -14,6 +18,10 @@ use tokio::sync::oneshot::{Receiver, Sender, channel};
 
 /// Brokers forget the offsets of a silent group, after 7 days by default (24 hours before Kafka 2.0).
 const RENEW: Duration = Duration::from_secs(6 * 3600);
+/// How often the topic's last stable offset is compared with its end.
+const WATCH: Duration = Duration::from_secs(10);
+/// How long a survey waits for a cursor that a transaction holds: a dead process's ends after its time-out.
+const SURVEY: Duration = Duration::from_secs(70);
 
 /// A table that writes to a topic.
 pub(crate) struct KafkaSink {
@@ -21,6 +29,8 @@ pub(crate) struct KafkaSink {
     broker: Arc<dyn Broker>,
     /// Whether the cursor is renewed from time to time; simulated brokers forget nothing.
     renews: bool,
+    /// Records that committed readers of the topic cannot see yet; the greatest number is unknown.
+    unstable: Arc<AtomicU64>,
     open: Option<Open>,
 }
 
@@ -30,11 +40,13 @@ struct Open {
     writer: Arc<Mutex<Option<Writer>>>,
     /// Its end ends the task that renews the cursor.
     _renewing: Option<Sender<()>>,
+    /// Its end ends the task that watches the topic.
+    _watching: Option<Sender<()>>,
 }
 
 impl KafkaSink {
     pub(crate) fn new(spec: &SinkSpec, options: SinkOptions) -> Result<Self> {
-        let broker = Arc::new(Brokers { table: spec.table.clone(), options: options.clone() });
+        let broker = Arc::new(Brokers::new(&spec.table, &options));
         Ok(Self { renews: true, ..Self::over(spec, options, broker)? })
     }
 
@@ -44,8 +56,9 @@ impl KafkaSink {
         if options.guarantee != Guarantee::ExactlyOnce {
             tracing::warn!(table = %spec.table, "sink.delivery-guarantee is not exactly-once: a crash can repeat an epoch");
         }
-        let plan = Plan { table: spec.table.clone(), options, rows, points: spec.fail_points.clone() };
-        Ok(Self { plan, broker, renews: false, open: None })
+        let plan =
+            Plan { table: spec.table.clone(), options, rows, points: spec.fail_points.clone(), line: Line::default() };
+        Ok(Self { plan, broker, renews: false, unstable: Arc::new(AtomicU64::new(u64::MAX)), open: None })
     }
 
     /// Gives back the clients of the last opening.
@@ -70,7 +83,12 @@ impl Sink for KafkaSink {
             tokio::spawn(renew(Arc::downgrade(&writer), ended, self.plan.table.clone()));
             renewing
         });
-        self.open = Some(Open { claimed: claimed.clone(), writer, _renewing: renewing });
+        let watching = self.renews.then(|| {
+            let (watching, ended) = channel();
+            tokio::spawn(watch(Arc::clone(&self.broker), Arc::clone(&self.unstable), ended));
+            watching
+        });
+        self.open = Some(Open { claimed: claimed.clone(), writer, _renewing: renewing, _watching: watching });
         Ok(cursor)
     }
 
@@ -91,6 +109,35 @@ impl Sink for KafkaSink {
     async fn close(&mut self) -> Result<()> {
         self.drop_writer().await;
         Ok(())
+    }
+
+    fn follow(&mut self, line: &Line) {
+        self.plan.line = line.clone();
+    }
+
+    async fn survey(&mut self, job: &JobName, shard: ShardId) -> Result<Survey> {
+        let group = cursor::group(job, shard, &self.plan.table);
+        let identity = Identity { job: job.as_str().to_owned(), group: group.clone(), transactional_id: String::new() };
+        let mut link = self.broker.connect(&identity).await?;
+        let mark = link.stored(SURVEY).await;
+        link.close().await;
+        let stored = mark?.map(|mark| Stored::read(&mark, &self.plan.table, &group)).transpose()?;
+        Ok(Survey {
+            standings: stored.map(|stored| stored.standing(job)).into_iter().collect(),
+            repeated: Repeated::Twice,
+            words: "rows are appended to the topic a second time".to_owned(),
+        })
+    }
+
+    fn unstable_records(&self) -> Option<Arc<AtomicU64>> {
+        Some(Arc::clone(&self.unstable))
+    }
+}
+
+/// Measures from time to time how much of the topic committed readers cannot see, until the sink is closed.
+async fn watch(broker: Arc<dyn Broker>, unstable: Arc<AtomicU64>, mut ended: Receiver<()>) {
+    while tokio::time::timeout(WATCH, &mut ended).await.is_err() {
+        unstable.store(broker.unstable().await.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 

@@ -5,7 +5,9 @@
 use crate::config::Config;
 use crate::error::statement as failed;
 use crate::session::{Boundary, Change, Entry, Key, Names, Only, Outcome, Session};
-use aqueduct_core::{Claimed, Cursor, Epoch, Error, FailPoints, Generation, Lineage, Result, SinkSpec};
+use aqueduct_core::{
+    Claimed, Cursor, Epoch, Error, FailPoints, Generation, JobName, Line, Lineage, Result, SinkSpec, Standing,
+};
 
 /// The generation of a lineage that a newer one has left behind: no owner has a higher one.
 const LEFT_BEHIND: i64 = i64::MAX;
@@ -24,19 +26,62 @@ pub(crate) fn key(claimed: &Claimed, spec: &SinkSpec) -> Result<Key> {
     })
 }
 
+/// What a lineage that was never opened here goes on from.
+#[derive(Debug)]
+pub(crate) struct Heritage<'a> {
+    pub(crate) line: &'a Line,
+    /// What stands here of other jobs among its ancestors.
+    pub(crate) others: Vec<Standing>,
+}
+
+impl Heritage<'_> {
+    /// Puts the epoch at which a new lineage begins into what was decided for its claim.
+    fn enter(&self, key: &Key, entries: &[Entry], decided: (Epoch, Vec<Change>)) -> Result<(Epoch, Vec<Change>)> {
+        let (epoch, mut changes) = decided;
+        // Its row has just been made: no owner has a generation below 1.
+        let is_new = entries.iter().any(|entry| entry.lineage == key.lineage && entry.generation == 0);
+        if !is_new {
+            return Ok((epoch, changes));
+        }
+        let mut standings = self.others.clone();
+        let job = JobName::new(key.job.as_str())?;
+        standings
+            .extend(entries.iter().filter(|entry| entry.lineage != key.lineage).map(|entry| standing(&job, entry)));
+        let begin = self.line.begin(&key.sink, &standings);
+        let stored =
+            i64::try_from(begin.0).map_err(|_| Error::bug(format!("epoch {begin} does not fit the cursor table")))?;
+        for change in changes.iter_mut().filter(|change| change.lineage == key.lineage) {
+            change.epoch = Some(stored);
+        }
+        Ok((begin, changes))
+    }
+}
+
+/// A row as the engine's words have it.
+pub(crate) fn standing(job: &JobName, entry: &Entry) -> Standing {
+    Standing {
+        job: job.clone(),
+        lineage: Lineage(u32::try_from(entry.lineage).unwrap_or(u32::MAX)),
+        generation: Generation(entry.generation.unsigned_abs()),
+        epoch: Epoch(u64::try_from(entry.epoch).unwrap_or(0)),
+    }
+}
+
 /// Takes the fence for the claim and returns the cursor of its lineage. Waits for a transaction in flight.
 pub(crate) async fn claim(
     session: &mut dyn Session,
     names: &Names,
     config: &Config,
     key: &Key,
+    heritage: &Heritage<'_>,
     points: &FailPoints,
 ) -> Result<Cursor> {
     let doing = format!("table '{}': claiming {}", key.sink, names.cursor);
     let on_error = |failure| failed(&config.address, &doing, failure);
     session.transaction(Boundary::Begin).await.map_err(on_error)?;
     let entries = session.lock_entries(key).await.map_err(on_error)?;
-    let (epoch, changes) = match decide_claim(key, &entries) {
+    let (epoch, changes) = match decide_claim(key, &entries).and_then(|decided| heritage.enter(key, &entries, decided))
+    {
         Ok(decided) => decided,
         Err(error) => {
             session.transaction(Boundary::Rollback).await.map_err(on_error)?;

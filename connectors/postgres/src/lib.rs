@@ -107,4 +107,10 @@ pub mod simulation {
     pub fn sink(spec: &SinkSpec, database: Arc<dyn Database>) -> Result<Box<dyn Sink>> {
         Ok(Box::new(crate::sink::PostgresSink::over(spec, database)?))
     }
+
+    /// The real server that `spec` names, to compare a simulated one with.
+    pub fn server(spec: &SinkSpec) -> Result<Arc<dyn Database>> {
+        let config = Arc::new(crate::config::Config::new(&spec.options)?);
+        Ok(Arc::new(crate::server::Server { config, spec: spec.clone() }))
+    }
 }

@@ -53,17 +53,21 @@ impl Database for Server {
 }
 
 impl ServerSession {
+    async fn exists(&mut self, qualified: &str) -> Outcome<bool> {
+        let sql = "SELECT to_regclass($1) IS NOT NULL AS there";
+        let rows = self.client.rows(sqlx::query(sql).bind(qualified.to_owned())).await?;
+        Ok(rows.first().and_then(|row| row.try_get::<bool, _>("there").ok()).unwrap_or(false))
+    }
+
     /// The cursor table beside `table`; created when it is missing.
     async fn prepare_cursor(&mut self, table: &Table) -> Result<()> {
         let qualified = format!("{}.{NAME}", quote(&table.schema));
         let create = create_statement(&qualified);
         let doing = format!("table '{}': {create}", self.spec.table);
-        let on_error = |failure| failed(&self.config.address, &doing, failure);
+        let config = Arc::clone(&self.config);
+        let on_error = |failure| failed(&config.address, &doing, failure);
         // CREATE TABLE IF NOT EXISTS asks for the right to create even where nothing is to be created.
-        let sql = "SELECT to_regclass($1) IS NOT NULL AS there";
-        let rows = self.client.rows(sqlx::query(sql).bind(qualified.clone())).await.map_err(on_error)?;
-        let there = rows.first().and_then(|row| row.try_get::<bool, _>("there").ok()).unwrap_or(false);
-        if !there {
+        if !self.exists(&qualified).await.map_err(on_error)? {
             create_under_lock(&mut self.client, &create).await.map_err(on_error)?;
         }
         self.cursor = qualified;
@@ -117,6 +121,19 @@ impl Session for ServerSession {
         );
         let select = sqlx::query(AssertSqlSafe(sql)).bind(&key.job).bind(key.lineage).bind(key.shard).bind(&key.sink);
         self.client.rows(select).await?.first().map(entry).transpose()
+    }
+
+    async fn entries(&mut self, job: &str, shard: i64) -> Outcome<Vec<Entry>> {
+        let Some(schema) = table::schema(&mut self.client, &self.config).await? else { return Ok(Vec::new()) };
+        let cursor = format!("{}.{NAME}", quote(&schema));
+        if !self.exists(&cursor).await? {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT lineage, epoch, generation FROM {cursor} WHERE job = $1 AND shard = $2 AND sink = $3 ORDER BY lineage"
+        );
+        let select = sqlx::query(AssertSqlSafe(sql)).bind(job.to_owned()).bind(shard).bind(self.spec.table.clone());
+        self.client.rows(select).await?.iter().map(entry).collect()
     }
 
     async fn update(&mut self, key: &Key, change: &Change) -> Outcome<bool> {

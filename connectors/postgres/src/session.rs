@@ -111,6 +111,12 @@ pub trait Session: Send + Sync + std::fmt::Debug {
     /// The key's own row as it was last committed.
     async fn entry(&mut self, key: &Key) -> Outcome<Option<Entry>>;
 
+    /// The rows of all lineages of a job's shard and sink as they were last committed; none where the cursor table does not
+    /// exist. Creates nothing, and works before `prepare`.
+    async fn entries(&mut self, _job: &str, _shard: i64) -> Outcome<Vec<Entry>> {
+        Ok(Vec::new())
+    }
+
     /// Inside a transaction: changes a row of the key's job, shard and sink if it is there and every condition holds, and
     /// says whether it did.
     async fn update(&mut self, key: &Key, change: &Change) -> Outcome<bool>;

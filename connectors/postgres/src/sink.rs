@@ -1,13 +1,16 @@
 //! The contract of `Sink` over the parts: open claims, apply is one transaction, any error ends the session.
 
 use crate::config::Config;
-use crate::cursor;
+use crate::cursor::{self, Heritage};
 use crate::error::{connecting, statement as failed};
 use crate::rows;
 use crate::server::Server;
 use crate::session::{Boundary, Database, Key, Names, Session};
 use crate::table;
-use aqueduct_core::{Claimed, CommitPermit, Cursor, Error, Result, SealedEpoch, Sink, SinkSpec};
+use aqueduct_core::{
+    Claimed, CommitPermit, Cursor, Error, JobName, Line, Repeated, Result, SealedEpoch, ShardId, Sink, SinkSpec,
+    Standing, Survey,
+};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -17,6 +20,8 @@ pub(crate) struct PostgresSink {
     config: Arc<Config>,
     spec: SinkSpec,
     database: Arc<dyn Database>,
+    /// The ancestors of the lineage that is opened.
+    line: Line,
     /// None before `open` and after any error.
     open: Option<Open>,
 }
@@ -36,7 +41,7 @@ impl PostgresSink {
         table::check_types(spec)?;
         let config = Arc::new(Config::new(&spec.options)?);
         let database = Arc::new(Server { config: Arc::clone(&config), spec: spec.clone() });
-        Ok(Self { config, spec: spec.clone(), database, open: None })
+        Ok(Self { config, spec: spec.clone(), database, line: Line::default(), open: None })
     }
 
     /// The same over another database than the options'.
@@ -47,13 +52,15 @@ impl PostgresSink {
     async fn connect(&self, claimed: &Claimed) -> Result<(Open, Cursor)> {
         let key = cursor::key(claimed, &self.spec)?;
         let points = &self.spec.fail_points;
-        let mut session = self.database.connect(claimed.job.as_str()).await.map_err(|failure| {
-            let table = &self.spec.table;
-            connecting(&self.config.address, failure).context(format!("table '{table}'"))
-        })?;
+        let mut session = self.session(&claimed.job).await?;
         let names = session.prepare().await?;
         points.hit("sink.postgres.before-claim");
-        let at = cursor::claim(session.as_mut(), &names, &self.config, &key, points).await?;
+        let mut others = Vec::new();
+        for job in self.line.other_jobs(&claimed.job) {
+            others.extend(self.standings(session.as_mut(), &job, claimed.shard).await?);
+        }
+        let heritage = Heritage { line: &self.line, others };
+        let at = cursor::claim(session.as_mut(), &names, &self.config, &key, &heritage, points).await?;
         points.hit("sink.postgres.after-claim");
         tracing::info!(
             table = %self.spec.table,
@@ -63,6 +70,24 @@ impl PostgresSink {
             "postgres sink is open"
         );
         Ok((Open { session, names, claimed: claimed.clone(), key }, at))
+    }
+
+    async fn session(&self, job: &JobName) -> Result<Box<dyn Session>> {
+        self.database.connect(job.as_str()).await.map_err(|failure| {
+            let table = &self.spec.table;
+            connecting(&self.config.address, failure).context(format!("table '{table}'"))
+        })
+    }
+
+    async fn standings(&self, session: &mut dyn Session, job: &JobName, shard: ShardId) -> Result<Vec<Standing>> {
+        let entries = session.entries(job.as_str(), shard.0.into()).await.map_err(|failure| {
+            failed(
+                &self.config.address,
+                &format!("table '{}': reading the cursors of job '{job}'", self.spec.table),
+                failure,
+            )
+        })?;
+        Ok(entries.iter().map(|entry| cursor::standing(job, entry)).collect())
     }
 
     /// One transaction. After an error the caller drops the session, and the server rolls back.
@@ -122,6 +147,22 @@ impl Sink for PostgresSink {
         self.write(&mut open, &permit, epoch).await?;
         self.open = Some(open);
         Ok(Cursor(permit.epoch()))
+    }
+
+    fn follow(&mut self, line: &Line) {
+        self.line = line.clone();
+    }
+
+    async fn survey(&mut self, job: &JobName, shard: ShardId) -> Result<Survey> {
+        let mut session = self.session(job).await?;
+        let standings = self.standings(session.as_mut(), job, shard).await?;
+        session.close().await;
+        let (repeated, words) = if self.spec.primary_key.is_empty() {
+            (Repeated::Twice, "rows are inserted a second time (the table has no primary key)")
+        } else {
+            (Repeated::Replaced, "rows are written over the ones with the same key")
+        };
+        Ok(Survey { standings, repeated, words: words.to_owned() })
     }
 
     async fn close(&mut self) -> Result<()> {

@@ -223,6 +223,12 @@ const UNIQUE: &str = "SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey) 
     AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY i.indisprimary DESC, i.indexrelid";
 
 /// The table and its `relkind`, if it exists.
+/// The schema of the table, if there is such a table.
+pub(crate) async fn schema(client: &mut Client, config: &Config) -> std::result::Result<Option<String>, Failure> {
+    let found = client.rows(sqlx::query(FIND).bind(wanted(config))).await?;
+    Ok(found.first().map(|found| found.try_get("schema")).transpose()?)
+}
+
 async fn load(client: &mut Client, config: &Config) -> std::result::Result<Option<(Table, String)>, Failure> {
     let found = client.rows(sqlx::query(FIND).bind(wanted(config))).await?;
     let Some(found) = found.first() else { return Ok(None) };

@@ -61,6 +61,10 @@ impl<W: Write, F: Fn() -> W + Send + Sync> Sink for PrintSink<F> {
     async fn close(&mut self) -> Result<()> {
         Ok(())
     }
+
+    fn remembers(&self) -> bool {
+        false
+    }
 }
 
 /// Forgets rows.
@@ -78,6 +82,10 @@ impl Sink for BlackholeSink {
 
     async fn close(&mut self) -> Result<()> {
         Ok(())
+    }
+
+    fn remembers(&self) -> bool {
+        false
     }
 }
 

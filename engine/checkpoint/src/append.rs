@@ -29,7 +29,8 @@ pub(crate) async fn append(
 ) -> Result<Appended> {
     let path = paths.record(record.slot);
     let mine = Mine { slot: record.slot, put_id: &record.put_id, generation: record.generation };
-    let is_claim = matches!(record.kind, Kind::Claim { .. });
+    // A beginning is a claim too: of a lineage.
+    let is_claim = !matches!(record.kind, Kind::Commit { .. });
     let (mut tries, mut attempts, mut readbacks) = (store.tries(), called_before, 0_u64);
     loop {
         attempts += 1;

@@ -72,11 +72,15 @@ async fn create(shared: &Shared, path: &Path, contents: Bytes) -> Result<bool> {
 
 /// The checked contents.
 pub(crate) async fn get(store: &Store, paths: &ShardPaths, blob: &BlobRef) -> Result<Bytes> {
-    let path = place(paths, &blob.object)?;
+    get_at(store, &place(paths, &blob.object)?, blob).await
+}
+
+/// The same from another place than the reference says.
+pub(crate) async fn get_at(store: &Store, path: &Path, blob: &BlobRef) -> Result<Bytes> {
     let next =
         "restore the object from a copy or an older version of it, or give the job a new pipeline.name to begin afresh";
     let contents = store
-        .read(&path)
+        .read(path)
         .await?
         .ok_or_else(|| Error::data(format!("checkpoint file '{}' (object '{path}') is missing; {next}", blob.name)))?;
     if contents.len() as u64 != blob.bytes {

@@ -5,7 +5,7 @@
 use crate::append::unreadable;
 use crate::blobs::place;
 use crate::paths::slot_of;
-use crate::protocol::{CollectFacts, CollectPlan, Said, Slot, leftovers, orphans, plan_collect};
+use crate::protocol::{CollectFacts, CollectPlan, Slot, leftovers, orphans, plan_collect};
 use crate::reader::{ShardReader, Shared};
 use crate::record::{Boundary, decode, encode};
 use crate::store::kind_of;
@@ -13,6 +13,7 @@ use aqueduct_core::{Epoch, Error, ErrorKind, Result};
 use bytes::Bytes;
 use object_store::path::Path;
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 /// What a collection deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,9 +96,7 @@ impl Collector {
             let (history, book) = (shared.history(), shared.book());
             let mut needed: BTreeSet<String> = book.pinned().clone();
             for entry in history.entries() {
-                if let Said::Commit { blobs, .. } = entry.said {
-                    needed.extend(blobs);
-                }
+                needed.extend(entry.said.blobs().cloned().unwrap_or_default());
             }
             (history.floor(), history.claims().clone(), needed)
         };
@@ -119,6 +118,7 @@ impl Collector {
             let path = place(&shared.paths, &orphan)?;
             if !self.blobs.contains(&path) {
                 self.blobs.push(path);
+                shared.counters.orphaned_blobs.fetch_add(1, Ordering::Relaxed);
             }
         }
         Ok(())

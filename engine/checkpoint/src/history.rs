@@ -5,7 +5,7 @@
 use crate::append::{read_boundary, read_boundary_object, read_record};
 use crate::protocol::{LogEntry, Said, Slot};
 use crate::reader::{CONCURRENT_READS, Shared};
-use crate::record::{Boundary, CommitBody, Kind, Record};
+use crate::record::{Boundary, CommitBody, Record};
 use aqueduct_core::{Epoch, Error, Generation, Result};
 use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ pub(crate) struct History {
 
 impl History {
     /// What a claimant knows: its own claim, and the newest commit somewhere below it.
-    pub(crate) fn new(claim: Slot, boundary: Option<Boundary>, newest: Option<(Slot, &CommitBody)>) -> Self {
+    pub(crate) fn new(claim: Slot, boundary: Option<Boundary>, newest: Option<(Slot, &[CommitBody])>) -> Self {
         let (floor, claims) = boundary.map_or((Slot(0), Vec::new()), |boundary| (boundary.slot, boundary.claims));
         let mut history = Self {
             tail: claim,
@@ -44,13 +44,13 @@ impl History {
             recent: BTreeMap::new(),
             fenced: None,
         };
-        if let Some((slot, body)) = newest {
+        if let Some((slot, commits)) = newest {
             // Between the newest commit and our claim there are claims only.
             for between in slot.0 + 1..claim.0 {
                 history.entries.insert(Slot(between), Said::Stays);
             }
             history.known_from = slot;
-            history.learn_commit(slot, body);
+            history.learn_commits(slot, commits);
         }
         history
     }
@@ -91,13 +91,13 @@ impl History {
 
     /// Whether a known commit refers to the blob.
     pub(crate) fn refers_to(&self, object: &str) -> bool {
-        self.entries.values().rev().any(|said| matches!(said, Said::Commit { blobs, .. } if blobs.contains(object)))
+        self.entries.values().rev().any(|said| said.blobs().is_some_and(|blobs| blobs.contains(object)))
     }
 
     /// Our own commit is durable.
     pub(crate) fn committed(&mut self, slot: Slot, body: CommitBody) {
         self.tail = slot;
-        self.learn_commit(slot, &body);
+        self.learn_commits(slot, std::slice::from_ref(&body));
         self.recent.insert(body.epoch, Arc::new(body));
         while self.recent.len() > RECENT {
             self.recent.pop_first();
@@ -116,10 +116,14 @@ impl History {
         self.recent.retain(|epoch, _| commits.contains_key(epoch));
     }
 
-    fn learn_commit(&mut self, slot: Slot, body: &CommitBody) {
-        let blobs = body.blobs().map(|blob| blob.object.clone()).collect();
-        self.entries.insert(slot, Said::Commit { epoch: body.epoch, blobs });
-        self.commits.insert(body.epoch, slot);
+    /// The commits of one record. Only the beginning of a lineage, in slot 0, holds more than one; it stays in place.
+    fn learn_commits(&mut self, slot: Slot, commits: &[CommitBody]) {
+        let Some(newest) = commits.last() else { return };
+        let blobs = commits.iter().flat_map(CommitBody::blobs).map(|blob| blob.object.clone()).collect();
+        let epoch = newest.epoch;
+        let said = if slot == Slot(0) { Said::Begins { epoch, blobs } } else { Said::Commit { epoch, blobs } };
+        self.entries.insert(slot, said);
+        self.commits.extend(commits.iter().map(|body| (body.epoch, slot)));
     }
 
     /// Learns the record directly below what is known.
@@ -128,8 +132,8 @@ impl History {
             // Another task was here first.
             return Ok(());
         }
-        match &record.kind {
-            Kind::Commit { body } => {
+        match record.commits().last() {
+            Some(body) => {
                 if self.oldest().is_some_and(|oldest| body.epoch.next() != oldest) {
                     return Err(Error::data(format!(
                         "checkpoint record '{path}' is epoch {}, and the next commit is not the epoch after it; the folder was \
@@ -137,9 +141,9 @@ impl History {
                         body.epoch
                     )));
                 }
-                self.learn_commit(record.slot, body);
+                self.learn_commits(record.slot, record.commits());
             }
-            Kind::Claim { .. } | Kind::Rewind { .. } => {
+            None => {
                 self.entries.insert(record.slot, Said::Stays);
             }
         }

@@ -4,10 +4,11 @@
 
 use crate::append::{parse_record, read_boundary};
 use crate::blobs;
+use crate::end::lineages;
 use crate::paths::{self, ShardPaths, slot_of};
 use crate::protocol::Slot;
 use crate::reader::CONCURRENT_READS;
-use crate::record::{BlobRef, CommitBody, Kind, Record};
+use crate::record::{BlobRef, CommitBody, Kind, Owner, Record};
 use crate::store::{Patience, Store};
 use aqueduct_core::{Epoch, Error, ErrorKind, Generation, JobName, Lineage, Result, ShardId};
 use futures::{StreamExt, TryStreamExt};
@@ -27,6 +28,19 @@ pub struct LineageInfo {
     pub shards: Vec<ShardInfo>,
 }
 
+/// What a lineage was cut from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OriginInfo {
+    /// The job.
+    pub job: JobName,
+    /// The line of epochs.
+    pub lineage: Lineage,
+    /// The last epoch that both share.
+    pub epoch: Epoch,
+    /// Why, in words.
+    pub why: String,
+}
+
 /// A shard of a lineage.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ShardInfo {
@@ -34,6 +48,10 @@ pub struct ShardInfo {
     pub shard: ShardId,
     /// The newest owner; `None` when no record can be read.
     pub generation: Option<Generation>,
+    /// Who that is, if it said so.
+    pub owner: Option<Owner>,
+    /// What the lineage was cut from.
+    pub origin: Option<OriginInfo>,
     /// The kept commits, ascending.
     pub commits: Vec<CommitInfo>,
     /// The kept claims, ascending.
@@ -80,6 +98,8 @@ pub struct ClaimInfo {
     pub generation: Generation,
     /// When its record was created by the store's clock, in milliseconds since 1970.
     pub written_at_ms: i64,
+    /// Who it is, if it said so.
+    pub owner: Option<Owner>,
 }
 
 /// One commit, whole.
@@ -142,7 +162,14 @@ pub async fn show(
     epoch: Option<Epoch>,
 ) -> Result<CommitView> {
     let store = Store::new(store, Patience::default());
-    let newest = lineages(&store, root, job).await?.into_iter().max();
+    let mut newest = None;
+    for found in lineages(&store, root, job).await?.into_iter().rev() {
+        // One that was not begun has files and no log.
+        let paths = ShardPaths::new(root, job, found, shard);
+        if newest.is_none() && !store.list(&paths.log(), None).await?.is_empty() {
+            newest = Some(found);
+        }
+    }
     let Some(lineage) = lineage.or(newest) else {
         let place = paths::job(root, job);
         return Err(Error::config(format!("there is no checkpoint of job '{job}' in '{place}'; check pipeline.name")));
@@ -153,12 +180,12 @@ pub async fn show(
     while let Some(slot) = slots.pop() {
         let Some(bytes) = store.read(&paths.record(slot)).await? else { continue };
         let object = paths.record(slot);
-        let Record { generation, kind: Kind::Commit { body }, .. } = parse_record(&bytes, slot, &object)? else {
-            continue;
-        };
-        if epoch.is_none_or(|epoch| epoch == body.epoch) {
+        let record = parse_record(&bytes, slot, &object)?;
+        let generation = record.generation;
+        let mut commits = record.into_commits().into_iter().rev();
+        if let Some(body) = commits.find(|body| epoch.is_none_or(|epoch| epoch == body.epoch)) {
             let (job, object) = (job.clone(), object.to_string());
-            return Ok(CommitView { job, lineage, shard, generation, object, body: *body });
+            return Ok(CommitView { job, lineage, shard, generation, object, body });
         }
     }
     let wanted = epoch.map_or_else(|| "no epoch".to_owned(), |epoch| format!("no epoch {epoch}"));
@@ -201,13 +228,6 @@ async fn bad_size(store: &Store, paths: &ShardPaths, blob: &BlobRef) -> Result<O
     })
 }
 
-async fn lineages(store: &Store, root: &Path, job: &JobName) -> Result<Vec<Lineage>> {
-    let folders = store.folders(&paths::job(root, job)).await?;
-    let mut found: Vec<Lineage> = folders.iter().filter_map(paths::lineage_of).collect();
-    found.sort();
-    Ok(found)
-}
-
 /// The records from the boundary on.
 async fn kept(store: &Store, paths: &ShardPaths) -> Result<BTreeMap<Slot, ObjectMeta>> {
     let boundary = read_boundary(store, paths).await?.unwrap_or(Slot(0));
@@ -221,7 +241,9 @@ async fn look_at(store: &Store, paths: &ShardPaths, shard: ShardId) -> Result<Sh
     let stored = store.list(&paths.blobs(), None).await?;
     let (blobs, blob_bytes) = (stored.len() as u64, stored.iter().map(|meta| meta.size).sum());
     let (commits, claims, damaged) = (Vec::new(), Vec::new(), Vec::new());
-    let mut info = ShardInfo { shard, generation: None, commits, claims, boundary, blobs, blob_bytes, damaged };
+    let (owner, origin) = (None, None);
+    let mut info =
+        ShardInfo { shard, generation: None, owner, origin, commits, claims, boundary, blobs, blob_bytes, damaged };
     let reads = futures::stream::iter(kept(store, paths).await?)
         .map(|(slot, meta)| async move { store.read(&meta.location).await.map(|bytes| (slot, meta, bytes)) });
     let found: Vec<_> = reads.buffered(CONCURRENT_READS).try_collect().await?;
@@ -239,21 +261,36 @@ async fn look_at(store: &Store, paths: &ShardPaths, shard: ShardId) -> Result<Sh
 fn note(info: &mut ShardInfo, record: Record, meta: &ObjectMeta) {
     let written_at_ms = meta.last_modified.timestamp_millis();
     info.generation = info.generation.max(Some(record.generation));
+    let generation = record.generation;
     match record.kind {
-        Kind::Claim { .. } | Kind::Rewind { .. } => {
-            info.claims.push(ClaimInfo { generation: record.generation, written_at_ms });
+        Kind::Claim { owner, .. } => {
+            info.owner.clone_from(&owner);
+            info.claims.push(ClaimInfo { generation, written_at_ms, owner });
         }
-        Kind::Commit { body } => info.commits.push(CommitInfo {
-            epoch: body.epoch,
-            generation: record.generation,
-            sealed_at_ms: body.sealed_at_ms,
-            written_at_ms,
-            record_bytes: meta.size,
-            state_files: body.state_files.len() as u64,
-            state_bytes: body.state_files.iter().map(|blob| blob.bytes).sum(),
-            outbox_rows: body.outbox.iter().map(|segment| segment.rows).sum(),
-            outbox_bytes: body.outbox.iter().map(|segment| segment.blob.bytes).sum(),
-            finished: body.finished,
-        }),
+        Kind::Commit { body } => info.commits.push(commit_info(&body, generation, meta)),
+        Kind::Rewind { origin } => {
+            info.commits.extend(origin.commits.iter().map(|body| commit_info(body, generation, meta)));
+            info.origin = Some(OriginInfo {
+                job: origin.from_job,
+                lineage: origin.from_lineage,
+                epoch: origin.from_epoch,
+                why: origin.why.to_string(),
+            });
+        }
+    }
+}
+
+fn commit_info(body: &CommitBody, generation: Generation, meta: &ObjectMeta) -> CommitInfo {
+    CommitInfo {
+        epoch: body.epoch,
+        generation,
+        sealed_at_ms: body.sealed_at_ms,
+        written_at_ms: meta.last_modified.timestamp_millis(),
+        record_bytes: meta.size,
+        state_files: body.state_files.len() as u64,
+        state_bytes: body.state_files.iter().map(|blob| blob.bytes).sum(),
+        outbox_rows: body.outbox.iter().map(|segment| segment.rows).sum(),
+        outbox_bytes: body.outbox.iter().map(|segment| segment.blob.bytes).sum(),
+        finished: body.finished,
     }
 }

@@ -3,21 +3,26 @@
 //! It asks `protocol` what every answer of the store means, and appends nothing after it was fenced.
 
 use crate::append::append;
+use crate::begin::Place;
 use crate::blobs;
 use crate::collect::{Collected, Collector};
 use crate::history::History;
 use crate::host::TokioHost;
 use crate::ids::IdSource;
-use crate::own::{Owned, own};
+use crate::own::{Owned, Taking, own};
+use crate::paths::pinned_epoch;
 use crate::protocol::{BlobBook, Judgement};
 use crate::reader::{LogStats, ShardReader, Shared};
-use crate::record::{BlobRef, CommitBody, Kind, Record, encode};
+use crate::record::{BlobRef, CommitBody, Kind, Origin, Record};
 use crate::store::{Patience, Store};
 use aqueduct_core::{Claimed, CommitPermit, Epoch, Error, FailPoints, Host, JobName, Result, ShardId};
 use bytes::Bytes;
 use object_store::{ObjectStore, path::Path};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// How long a pin keeps the collector away.
+const PIN_MS: i64 = 3_600_000;
 
 /// An owned shard. One value per process and shard; sink tasks get a [`ShardReader`].
 #[derive(Debug)]
@@ -26,6 +31,19 @@ pub struct ShardLog {
     /// A commit whose outcome is unknown: the same bytes go to the same slot until it is known.
     pending: Option<Pending>,
     collector: Collector,
+}
+
+/// A shard just taken.
+#[derive(Debug)]
+pub struct Taken {
+    /// The hands on it.
+    pub log: ShardLog,
+    /// The newest commit.
+    pub head: Option<CommitBody>,
+    /// What the lineage began with, when it was cut from another one.
+    pub origin: Option<Origin>,
+    /// What cannot be read after `head`, in words. Unless it is empty nothing may be committed in this lineage.
+    pub damage: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -72,17 +90,34 @@ impl ShardLog {
         ids: Arc<dyn IdSource>,
         (patience, points): (Patience, FailPoints),
     ) -> Result<(ShardLog, Option<CommitBody>)> {
-        let store = Store::on(store, patience, host).with_points(points);
-        let Owned { claimed, paths, slot, boundary, newest, readbacks } =
-            own(&store, root, job, shard, ids.as_ref()).await?;
+        let taking = Taking { patience, ..Taking::default() };
+        let place = Place { store, root: root.clone(), host, points };
+        let Taken { log, head, .. } = Self::take(&place, job, shard, ids, &taking).await?;
+        Ok((log, head))
+    }
+
+    /// As [`Self::own`], with everything that can be said and asked.
+    pub async fn take(
+        place: &Place,
+        job: &JobName,
+        shard: ShardId,
+        ids: Arc<dyn IdSource>,
+        taking: &Taking,
+    ) -> Result<Taken> {
+        let store =
+            Store::on(place.store.clone(), taking.patience, place.host.clone()).with_points(place.points.clone());
+        let Owned { claimed, paths, slot, boundary, newest, origin, damage, readbacks } =
+            own(&store, &place.root, job, shard, ids.as_ref(), taking).await?;
         tracing::info!(folder = %paths.folder(), generation = %claimed.generation, "shard taken");
-        let history = History::new(slot, boundary, newest.as_ref().map(|(slot, body)| (*slot, body)));
-        let blobs = newest.iter().flat_map(|(_, body)| body.blobs());
+        let history = History::new(slot, boundary, newest.as_ref().map(|(slot, commits)| (*slot, commits.as_slice())));
+        let head = newest.and_then(|(_, commits)| commits.into_iter().next_back());
+        let blobs = head.iter().flat_map(CommitBody::blobs);
         let book = BlobBook::new(blobs.map(|blob| (blob.sha256.as_str(), blob.bytes, blob.object.as_str())));
         let shared = Shared::new(store, paths, claimed, ids, history, book);
         shared.counters.put_readbacks.fetch_add(readbacks, Ordering::Relaxed);
         let reader = ShardReader { shared: Arc::new(shared) };
-        Ok((ShardLog { reader, pending: None, collector: Collector::default() }, newest.map(|(_, body)| body)))
+        let log = ShardLog { reader, pending: None, collector: Collector::default() };
+        Ok(Taken { log, head, origin: origin.map(|origin| *origin), damage })
     }
 
     /// The half for sink tasks.
@@ -179,7 +214,7 @@ impl ShardLog {
             shard: shared.claimed.shard,
             kind: Kind::Commit { body: Box::new(body) },
         };
-        let bytes = encode(&record).map_err(|error| Error::bug(format!("a commit cannot be encoded: {error}")))?;
+        let bytes = record.encode().map_err(|error| Error::bug(format!("a commit cannot be encoded: {error}")))?;
         Ok(Pending { record, bytes: Bytes::from(bytes), calls: 0 })
     }
 
@@ -221,6 +256,17 @@ impl ShardLog {
             return Ok(Collected::default());
         }
         self.collector.collect(&self.reader, keep_after, retained).await
+    }
+
+    /// The oldest epoch of which a savepoint is being copied. A pin that is older than an hour counts no more: whoever made it
+    /// has died, or begins again when its files vanish.
+    pub async fn pinned(&self, now_ms: i64) -> Result<Option<Epoch>> {
+        let shared = self.shared();
+        let listed = shared.store.list(&shared.paths.pins(), None).await?;
+        let (live, dead): (Vec<_>, Vec<_>) =
+            listed.into_iter().partition(|meta| now_ms - meta.last_modified.timestamp_millis() < PIN_MS);
+        shared.store.delete(&mut dead.into_iter().map(|meta| meta.location).collect()).await?;
+        Ok(live.iter().filter_map(|meta| pinned_epoch(&meta.location)).min())
     }
 
     /// Creates whose outcome had to be read back.

@@ -1,26 +1,33 @@
-//! Taking a shard: the newest lineage, its tail, our claim, and only then the newest commit.
+//! Taking a shard: the newest lineage, the end of its log, our claim, and only then the newest commit.
 //!
 //! Nothing is read for use before the claim is known to be ours.
 
 use crate::append::{append, read_boundary, read_boundary_object, read_record};
+use crate::end::{End, Newest, close_before, newest, newest_begun, newest_readable};
 use crate::fence::alarm_or_fenced;
 use crate::ids::IdSource;
-use crate::paths::{self, ShardPaths, slot_of};
-use crate::protocol::{
-    ClaimJudgement, ClaimPlan, Last, LineageJudgement, Look, Slot, Tail, judge_claim, judge_lineage, judge_look,
-    newest_lineage, plan_claim, probe_from, tail_after,
-};
-use crate::record::{Boundary, CommitBody, Kind, Record, encode};
-use crate::store::Store;
-use aqueduct_core::{Claimed, Error, JobName, Lineage, Result, ShardId};
+use crate::paths::ShardPaths;
+use crate::protocol::{ClaimJudgement, ClaimPlan, LineageJudgement, Slot, judge_claim, judge_lineage, plan_claim};
+use crate::record::{Boundary, CommitBody, Kind, Origin, Owner, Record};
+use crate::store::{Patience, Store};
+use aqueduct_core::{Claimed, Error, ErrorKind, JobName, Lineage, Result, ShardId};
 use bytes::Bytes;
 use object_store::path::Path;
 
 /// So many lost races for a claim end the start: somebody starts processes in a loop.
 const RACES: usize = 64;
 
-/// So many looks at a log whose listed tail is not there; a collecting owner needs one or two.
-const LOOKS: usize = 5;
+/// How a shard is taken.
+#[derive(Debug, Clone, Default)]
+pub struct Taking {
+    /// Written into the claim, for people.
+    pub owner: Option<Owner>,
+    /// Takes the shard although its newest records cannot be read. The newest readable commit is told with what is
+    /// damaged after it, and nothing may be committed in this lineage any more: begin a new one.
+    pub past_damage: bool,
+    /// How long a busy store is waited for.
+    pub patience: Patience,
+}
 
 /// A shard just taken.
 #[derive(Debug)]
@@ -31,8 +38,12 @@ pub(crate) struct Owned {
     pub(crate) slot: Slot,
     /// The boundary and the claims below it.
     pub(crate) boundary: Option<Boundary>,
-    /// The newest commit and its slot.
-    pub(crate) newest: Option<(Slot, CommitBody)>,
+    /// The newest commit's slot and the commits in it, ascending.
+    pub(crate) newest: Option<(Slot, Vec<CommitBody>)>,
+    /// What the lineage began with, when it was cut from another one.
+    pub(crate) origin: Option<Box<Origin>>,
+    /// What could not be read after the newest commit, in words.
+    pub(crate) damage: Vec<String>,
     pub(crate) readbacks: u64,
 }
 
@@ -43,21 +54,19 @@ pub(crate) async fn own(
     job: &JobName,
     shard: ShardId,
     ids: &dyn IdSource,
+    taking: &Taking,
 ) -> Result<Owned> {
     let mut readbacks = 0;
     for _ in 0..RACES {
-        let lineage = newest_of(store, root, job, shard).await?;
+        let Newest { lineage, end } = newest(store, root, job, shard, taking.past_damage).await?;
         let paths = ShardPaths::new(root, job, lineage, shard);
-        let plan = plan_claim(find_tail(store, &paths).await?);
-        let record = Record {
-            slot: plan.slot,
-            put_id: ids.put_id(),
-            generation: plan.generation,
-            lineage,
-            shard,
-            kind: Kind::Claim { newest_commit: plan.newest_commit },
-        };
-        let bytes = encode(&record).map_err(|error| Error::bug(format!("a claim cannot be encoded: {error}")))?;
+        if end.begins() {
+            // An owner of the lineage before may have slipped in while this one was begun.
+            close_before(store, root, job, shard, lineage, ids).await?;
+        }
+        let plan = plan_claim(end.tail);
+        let record = claim(&plan, &end, lineage, shard, ids, taking);
+        let bytes = record.encode().map_err(|error| Error::bug(format!("a claim cannot be encoded: {error}")))?;
         let appended = append(store, &paths, &record, &Bytes::from(bytes), 0).await?;
         readbacks += appended.readbacks;
         if judge_claim(appended.judgement) == ClaimJudgement::LookAgain {
@@ -66,10 +75,10 @@ pub(crate) async fn own(
         }
         store.points.hit("checkpoint.claim.verified");
         // A rewind may have begun a lineage since the first look: whoever claims the old one then has to leave it.
-        match judge_lineage(lineage, newest_of(store, root, job, shard).await?) {
+        match judge_lineage(lineage, newest_begun(store, root, job, shard).await?) {
             LineageJudgement::Current => {
                 let claimed = Claimed { job: job.clone(), lineage, shard, generation: plan.generation };
-                return take_over(store, paths, claimed, plan, readbacks).await;
+                return take_over(store, paths, claimed, plan, (end, readbacks), taking).await;
             }
             LineageJudgement::LeftBehind { by } => {
                 tracing::info!(%lineage, newer = %by, "the job was set back meanwhile; claiming in the newer lineage");
@@ -77,24 +86,23 @@ pub(crate) async fn own(
         }
     }
     Err(Error::retry(format!(
-        "{RACES} other claims of '{}' came between ours; stop the processes that start this job again and again",
-        paths::job(root, job)
+        "{RACES} other claims of job '{job}' in '{root}' came between ours; stop the processes that start this job again and again"
     )))
 }
 
-/// The lineage to go on in. One exists when its slot 0 does: a folder alone is a rewind under way, or one given up.
-async fn newest_of(store: &Store, root: &Path, job: &JobName, shard: ShardId) -> Result<Lineage> {
-    let folders = store.folders(&paths::job(root, job)).await?;
-    let mut lineages: Vec<Lineage> = folders.iter().filter_map(paths::lineage_of).collect();
-    lineages.sort_unstable();
-    while let Some(newest) = lineages.last() {
-        let first = ShardPaths::new(root, job, *newest, shard).record(Slot(0));
-        if store.size(&first).await?.is_some() {
-            break;
-        }
-        lineages.pop();
+fn claim(plan: &ClaimPlan, end: &End, lineage: Lineage, shard: ShardId, ids: &dyn IdSource, taking: &Taking) -> Record {
+    Record {
+        slot: plan.slot,
+        put_id: ids.put_id(),
+        generation: plan.generation,
+        lineage,
+        shard,
+        kind: Kind::Claim {
+            newest_commit: plan.newest_commit,
+            damaged: end.damaged.iter().map(|(slot, _)| *slot).collect(),
+            owner: taking.owner.clone(),
+        },
     }
-    Ok(newest_lineage(lineages))
 }
 
 /// Reads what the claim entitles us to.
@@ -103,12 +111,18 @@ pub(crate) async fn take_over(
     paths: ShardPaths,
     claimed: Claimed,
     plan: ClaimPlan,
-    readbacks: u64,
+    (end, readbacks): (End, u64),
+    taking: &Taking,
 ) -> Result<Owned> {
+    let mut damage: Vec<String> = end.damaged.into_iter().map(|(_, words)| words).collect();
     let newest = match plan.newest_commit {
         None => None,
-        Some(slot) => match read_commit(store, &paths, slot).await {
-            Ok(body) => Some((slot, body)),
+        Some(slot) => match read_commits(store, &paths, slot).await {
+            Err(error) if taking.past_damage && error.kind() == ErrorKind::FixData => {
+                damage.push(error.message().to_owned());
+                newest_readable(store, &paths, slot, &mut damage).await?
+            }
+            Ok(commits) => Some((slot, commits)),
             // Between our claim and this look a newer owner may have claimed, gone on and collected.
             Err(error) => return Err(alarm_or_fenced(store, &paths, &claimed, plan.slot, error).await),
         },
@@ -118,58 +132,23 @@ pub(crate) async fn take_over(
         None => None,
         Some(slot) => Some(read_boundary_object(store, &paths, slot).await?),
     };
-    Ok(Owned { claimed, paths, slot: plan.slot, boundary, newest, readbacks })
+    Ok(Owned { claimed, paths, slot: plan.slot, boundary, newest, origin: end.origin, damage, readbacks })
 }
 
-/// The commit that a claim or the tail names; that it is not there, or is something else, is damage.
-pub(crate) async fn read_commit(store: &Store, paths: &ShardPaths, slot: Slot) -> Result<CommitBody> {
+/// The commits of the slot that a claim or the end names; that they are not there, or are something else, is damage.
+pub(crate) async fn read_commits(store: &Store, paths: &ShardPaths, slot: Slot) -> Result<Vec<CommitBody>> {
     let path = paths.record(slot);
-    match read_record(store, paths, slot).await? {
-        Some(Record { kind: Kind::Commit { body }, .. }) => Ok(*body),
-        Some(_) => Err(Error::data(format!(
-            "checkpoint record '{path}' should be a commit and is not; the folder was changed by hand, restore it from a copy"
-        ))),
-        None => Err(Error::data(format!(
+    let Some(record) = read_record(store, paths, slot).await? else {
+        return Err(Error::data(format!(
             "checkpoint record '{path}' is missing though the log refers to it; restore it from a copy, and keep \
              life-cycle rules off the checkpoint folder"
-        ))),
-    }
-}
-
-/// The end of the log: the greatest slot of a LIST, then probing forward, because a LIST may be old.
-pub(crate) async fn find_tail(store: &Store, paths: &ShardPaths) -> Result<Tail> {
-    let mut tries = store.tries();
-    for look in 1.. {
-        let boundary = read_boundary(store, paths).await?;
-        let after = boundary.filter(|slot| slot.0 > 0).map(|slot| paths.record(Slot(slot.0 - 1)));
-        let listed = store.list(&paths.log(), after.as_ref()).await?;
-        let newest_listed = listed.iter().filter_map(|meta| slot_of(&meta.location)).max();
-        let start = probe_from(newest_listed, boundary);
-        let (mut tail, mut slot) = (Tail::Empty, start);
-        while let Some(record) = read_record(store, paths, slot).await? {
-            tail = tail_at(&record);
-            slot = slot.next();
-        }
-        if judge_look(tail, newest_listed, boundary) == Look::Done {
-            return Ok(tail);
-        }
-        // The owner may have collected the record between LIST and GET: then a newer look finds a newer tail.
-        if look >= LOOKS || !tries.again().await {
-            return Err(Error::data(format!(
-                "the log '{}' has no record at slot {start}, where it must go on; records were deleted from outside: restore \
-                 the folder from a copy, or give the job a new pipeline.name to begin afresh",
-                paths.log()
-            )));
-        }
-    }
-    Err(Error::bug("the look for the tail ended without an answer"))
-}
-
-fn tail_at(record: &Record) -> Tail {
-    let last = match &record.kind {
-        Kind::Commit { .. } => Last::Commit,
-        Kind::Claim { newest_commit } => Last::Claim { newest_commit: *newest_commit },
-        Kind::Rewind { .. } => Last::Rewind,
+        )));
     };
-    tail_after(record.slot, record.generation, last)
+    let commits = record.into_commits();
+    if commits.is_empty() {
+        return Err(Error::data(format!(
+            "checkpoint record '{path}' should be a commit and is not; the folder was changed by hand, restore it from a copy"
+        )));
+    }
+    Ok(commits)
 }

@@ -4,6 +4,9 @@
 //! <root>/<job>/L<lineage>/s<shard>/log/<slot, 20 digits>          records, created only
 //! <root>/<job>/L<lineage>/s<shard>/boundary/<slot, 20 digits>     slots below are closed; created only, the greatest counts
 //! <root>/<job>/L<lineage>/s<shard>/blobs/g<generation>/<sha256>   immutable contents
+//! <root>/<job>/L<lineage>/s<shard>/pins/<epoch, 20 digits>-<id>   a savepoint of that epoch is being copied
+//! <savepoint>/_metadata                                           its manifest, created last
+//! <savepoint>/blobs/<sha256>                                      its contents
 //! ```
 //!
 //! Blobs lie under their shard, not their lineage, because only a shard's owner may collect them; and under the
@@ -11,7 +14,7 @@
 //! Nothing here reads or writes.
 
 use crate::protocol::Slot;
-use aqueduct_core::{Generation, JobName, Lineage, ShardId};
+use aqueduct_core::{Epoch, Error, Generation, JobName, Lineage, Result, ShardId};
 use object_store::path::Path;
 
 /// The folder of one job.
@@ -44,6 +47,45 @@ pub(crate) fn slot_of(object: &Path) -> Option<Slot> {
     let name = object.filename()?;
     let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
     if digits { name.parse().ok().map(Slot) } else { None }
+}
+
+/// The epoch of a pin.
+pub(crate) fn pinned_epoch(pin: &Path) -> Option<Epoch> {
+    let (digits, _) = pin.filename()?.split_once('-')?;
+    digits.parse().ok().map(Epoch)
+}
+
+/// The folder of a savepoint.
+#[derive(Debug, Clone)]
+pub(crate) struct SavepointPaths {
+    folder: Path,
+}
+
+impl SavepointPaths {
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self { folder: folder.clone() }
+    }
+
+    pub(crate) fn manifest(&self) -> Path {
+        self.folder.clone().join("_metadata")
+    }
+
+    /// A reference to a blob, relative to the savepoint.
+    pub(crate) fn object(sha256: &str) -> String {
+        format!("blobs/{sha256}")
+    }
+
+    /// The place of a blob. The name comes from a manifest that anybody may have written: only a hash leads nowhere else.
+    pub(crate) fn blob(&self, sha256: &str) -> Result<Path> {
+        if sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            Ok(self.folder.clone().join("blobs").join(sha256))
+        } else {
+            Err(Error::data(format!(
+                "'{sha256}' in '{}' is not a SHA-256; the savepoint was changed by hand",
+                self.manifest()
+            )))
+        }
+    }
 }
 
 fn numbered(folder: &Path, letter: char) -> Option<u32> {
@@ -82,6 +124,14 @@ impl ShardPaths {
 
     pub(crate) fn boundary(&self, slot: Slot) -> Path {
         self.boundaries().join(format!("{:020}", slot.0))
+    }
+
+    pub(crate) fn pins(&self) -> Path {
+        self.folder.clone().join("pins")
+    }
+
+    pub(crate) fn pin(&self, epoch: Epoch, id: &str) -> Path {
+        self.pins().join(format!("{:020}-{id}", epoch.0))
     }
 
     pub(crate) fn blobs(&self) -> Path {

@@ -22,6 +22,13 @@ pub const FAIL_POINTS: &[&str] = &[
     "checkpoint.collect.after-records",
     "checkpoint.collect.after-blobs",
     "checkpoint.collect.done",
+    "checkpoint.begin.claimed",
+    "checkpoint.begin.before-copy",
+    "checkpoint.begin.after-copy",
+    "checkpoint.begin.after-record",
+    "checkpoint.savepoint.after-pin",
+    "checkpoint.savepoint.before-manifest",
+    "checkpoint.savepoint.after-manifest",
 ];
 
 /// A record was decided and nothing is written.

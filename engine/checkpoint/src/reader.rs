@@ -7,7 +7,6 @@ use crate::blobs;
 use crate::fence;
 use crate::history::History;
 use crate::ids::IdSource;
-use crate::own::read_commit;
 use crate::paths::ShardPaths;
 use crate::protocol::{Backlog, BlobBook, NextSlot, Slot, judge_cursor};
 use crate::record::{BlobRef, CommitBody};
@@ -32,6 +31,8 @@ pub struct LogStats {
     pub reused_blobs: u64,
     /// Creates whose outcome had to be read back.
     pub put_readbacks: u64,
+    /// Blobs of earlier owners that no commit needs: found, and deleted with the next collection.
+    pub orphaned_blobs: u64,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +41,7 @@ pub(crate) struct Counters {
     pub(crate) uploaded_blobs: AtomicU64,
     pub(crate) reused_blobs: AtomicU64,
     pub(crate) put_readbacks: AtomicU64,
+    pub(crate) orphaned_blobs: AtomicU64,
 }
 
 /// Everything about an owned shard.
@@ -84,6 +86,7 @@ impl Shared {
             uploaded_blobs: read(&self.counters.uploaded_blobs),
             reused_blobs: read(&self.counters.reused_blobs),
             put_readbacks: read(&self.counters.put_readbacks),
+            orphaned_blobs: read(&self.counters.orphaned_blobs),
         }
     }
 
@@ -215,10 +218,16 @@ impl ShardReader {
         if let Some(body) = self.shared.history().recent(epoch) {
             return Ok(CommitBody::clone(&body));
         }
-        if read_record(&self.shared.store, &self.shared.paths, slot).await?.is_none() {
+        let Some(record) = read_record(&self.shared.store, &self.shared.paths, slot).await? else {
             return Err(self.gap(cursor));
-        }
-        read_commit(&self.shared.store, &self.shared.paths, slot).await
+        };
+        let found = record.into_commits().into_iter().find(|body| body.epoch == epoch);
+        found.ok_or_else(|| {
+            let path = self.shared.paths.record(slot);
+            Error::data(format!(
+                "checkpoint record '{path}' no longer holds epoch {epoch}; the folder was changed by hand"
+            ))
+        })
     }
 
     fn gap(&self, cursor: Epoch) -> Error {

@@ -3,13 +3,20 @@
 //! A record is two lines of JSON, so that a person can read it with any tool: a header with format version, length and
 //! CRC-32 of the second line, and the record itself. Where records lie and what follows from them is not decided here.
 
+mod origin;
+
+pub use origin::{Cut, Origin, Owner, Why};
+
 use crate::protocol::Slot;
 use aqueduct_core::{Epoch, EventTime, Generation, Lineage, Offset, ShardId, SourceIdentity, SplitId, Watermark};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The version that is written. Older versions stay readable; newer ones are refused by name.
-pub const FORMAT: u32 = 1;
+/// The newest version that is read. Older versions stay readable; newer ones are refused by name.
+pub const FORMAT: u32 = 2;
+
+/// What claims and commits are written as: a program that knows no other version reads them.
+const PLAIN: u32 = 1;
 
 /// Everything that one epoch is made of. Immutable once its record is created.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,18 +106,24 @@ pub enum Kind {
     Claim {
         /// The slot of the newest commit before this claim; `None` before the first one.
         newest_commit: Option<Slot>,
+        /// Slots after the newest readable commit that could not be read when this claim was made. The epoch that it names may
+        /// not be the newest one: nobody goes on from it in this lineage.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        damaged: Vec<Slot>,
+        /// Who it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<Owner>,
     },
     /// An epoch.
     Commit {
         /// What it is made of.
         body: Box<CommitBody>,
     },
-    /// The first record of a lineage that goes on from an older state of another one.
+    /// The first record of a lineage that was cut from another one. Format version 2: a program that does not know it would
+    /// begin with nothing.
     Rewind {
-        /// The lineage that it was cut from.
-        from_lineage: Lineage,
-        /// The last epoch that both share.
-        from_epoch: Epoch,
+        /// All that it begins with.
+        origin: Box<Origin>,
     },
 }
 
@@ -130,6 +143,44 @@ pub struct Record {
     /// What it says.
     #[serde(flatten)]
     pub kind: Kind,
+}
+
+impl Record {
+    /// The newest commit up to this record, when the record itself says so: the slot that holds it.
+    pub(crate) fn newest_commit(&self) -> Option<Slot> {
+        match &self.kind {
+            Kind::Commit { .. } => Some(self.slot),
+            Kind::Claim { newest_commit, .. } => *newest_commit,
+            Kind::Rewind { origin } => (!origin.commits.is_empty()).then_some(self.slot),
+        }
+    }
+
+    /// The commits in this record, ascending.
+    pub(crate) fn commits(&self) -> &[CommitBody] {
+        match &self.kind {
+            Kind::Commit { body } => std::slice::from_ref(body),
+            Kind::Claim { .. } => &[],
+            Kind::Rewind { origin } => &origin.commits,
+        }
+    }
+
+    /// The same, taken out.
+    pub(crate) fn into_commits(self) -> Vec<CommitBody> {
+        match self.kind {
+            Kind::Commit { body } => vec![*body],
+            Kind::Claim { .. } => Vec::new(),
+            Kind::Rewind { origin } => origin.commits,
+        }
+    }
+
+    fn format(&self) -> u32 {
+        if matches!(self.kind, Kind::Rewind { .. }) { FORMAT } else { PLAIN }
+    }
+
+    /// The bytes of the record.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        encode_as(self.format(), self)
+    }
 }
 
 /// The object that closes the slots below it.
@@ -166,10 +217,15 @@ pub enum Unreadable {
     },
 }
 
-/// The bytes of a record or boundary.
+/// The bytes of a boundary, or of a record as [`Record::encode`] gives them unless it begins a lineage.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    encode_as(PLAIN, value)
+}
+
+/// The same with another version in the header.
+pub(crate) fn encode_as<T: Serialize>(format: u32, value: &T) -> Result<Vec<u8>, serde_json::Error> {
     let body = serde_json::to_vec(value)?;
-    let header = Header { format: FORMAT, crc32: format!("{:08x}", crc32fast::hash(&body)), bytes: body.len() };
+    let header = Header { format, crc32: format!("{:08x}", crc32fast::hash(&body)), bytes: body.len() };
     let mut bytes = serde_json::to_vec(&header)?;
     bytes.push(b'\n');
     bytes.extend_from_slice(&body);

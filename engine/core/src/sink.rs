@@ -3,9 +3,11 @@
 //! What is delivered when, and whether this process may deliver at all, is decided in the checkpoint room; the right to
 //! apply arrives as a [`CommitPermit`].
 
-use crate::{Epoch, FailPoints, Generation, JobName, Lineage, Options, Result, ShardId, TableColumn};
+use crate::{Epoch, FailPoints, Generation, JobName, Line, Lineage, Options, Result, ShardId, Survey, TableColumn};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// What a sink is made from.
 #[derive(Debug, Clone)]
@@ -111,4 +113,25 @@ pub trait Sink: Send {
 
     /// Ends connections. Nothing may be lost by not calling it.
     async fn close(&mut self) -> Result<()>;
+
+    /// Told before every `open` of a lineage that was cut from others: where the cursor of a lineage begins that this sink
+    /// was never opened for is [`Line::begin`]'s decision. Without it such a lineage begins at [`Epoch::ZERO`].
+    fn follow(&mut self, _line: &Line) {}
+
+    /// What the external system knows of the job's shard, without changing or fencing anything. Works before `open`.
+    async fn survey(&mut self, _job: &JobName, _shard: ShardId) -> Result<Survey> {
+        Ok(Survey::default())
+    }
+
+    /// False for a sink that cannot be asked what it has applied: its cursor is always [`Epoch::ZERO`], and after a restart it
+    /// gets what is still kept.
+    fn remembers(&self) -> bool {
+        true
+    }
+
+    /// Records that exist and that readers of committed records cannot see yet, kept up to date while the sink is open;
+    /// `u64::MAX` is unknown. For sinks whose readers can be held back by open transactions.
+    fn unstable_records(&self) -> Option<Arc<AtomicU64>> {
+        None
+    }
 }

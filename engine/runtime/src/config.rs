@@ -2,7 +2,8 @@
 //!
 //! Parsing text into these happens in the runner; no default is decided here.
 
-use aqueduct_checkpoint::IdSource;
+use crate::control::Control;
+use aqueduct_checkpoint::{IdSource, Owner, Place};
 use aqueduct_core::{Clock, FailPoints, Host, JobName, Sink, Source};
 use aqueduct_plan::JobPlan;
 use object_store::{ObjectStore, path::Path};
@@ -33,6 +34,31 @@ pub struct Settings {
     pub retained_checkpoints: usize,
     /// Commits between two collections of garbage, at least 1.
     pub collect_every: u64,
+    /// `execution.checkpointing.on-damage`
+    pub on_damage: OnDamage,
+    /// The input may be another one than the checkpoint's, with the same records at the same offsets.
+    pub other_input: bool,
+}
+
+/// What a start does when the newest checkpoint cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnDamage {
+    /// Nothing: it names the damage and ends.
+    #[default]
+    Refuse,
+    /// Goes back to the newest epoch that is whole, under a new lineage, if no sink loses or doubles a row by it.
+    FallBack,
+}
+
+/// A savepoint to begin with.
+#[derive(Debug, Clone)]
+pub struct FromSavepoint {
+    /// Where it lies.
+    pub place: Place,
+    /// The same as the user wrote it.
+    pub url: String,
+    /// Begin with it although the checkpoint folder holds another state of the job.
+    pub confirmed: bool,
 }
 
 /// Collaborators.
@@ -51,6 +77,12 @@ pub struct Environment {
     pub sinks: Vec<Box<dyn Sink>>,
     /// Wall and steady time.
     pub clock: Arc<dyn Clock>,
+    /// Who this process is, for the claim.
+    pub owner: Option<Owner>,
+    /// What people ask while the job runs.
+    pub control: Arc<Control>,
+    /// Begin with this savepoint, unless the folder has begun with it already.
+    pub savepoint: Option<FromSavepoint>,
     /// Passed where something was decided and is not yet durable.
     pub fail_points: FailPoints,
     /// Starts tasks and threads, and waits.

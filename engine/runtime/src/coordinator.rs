@@ -7,6 +7,7 @@ use crate::config::Settings;
 use crate::epochs::{Barrier, Committed, Epochs};
 use crate::host::{self, Answer, received};
 use crate::progress::{Command, Cut, Event, SourceCounts, WorkerProgress};
+use crate::repeat;
 use crate::start::{Started, Thread, with_source};
 use crate::status::{JobState, StatusBoard, StatusSnapshot};
 use crate::view;
@@ -62,6 +63,10 @@ pub(crate) struct Coordinator {
     stop_asked: Option<Duration>,
     /// Records read and splits' offsets at the last seal, to know whether there is anything to seal.
     sealed_records: u64,
+    /// The newest request to seal that is fulfilled.
+    answered: u64,
+    /// Wall time of the last look that found nothing to seal.
+    secured_at_ms: Option<i64>,
 }
 
 impl Coordinator {
@@ -82,6 +87,8 @@ impl Coordinator {
             last_refresh: Duration::ZERO,
             stop_asked: None,
             sealed_records: 0,
+            answered: 0,
+            secured_at_ms: None,
         }
     }
 
@@ -114,13 +121,26 @@ impl Coordinator {
                         self.stop_asked = Some(self.started.clock.steady());
                         self.started.job.draining.store(true, Ordering::Relaxed);
                         self.started.points.hit("runtime.stop.asked");
-                        self.begin_end(JobState::Stopped);
+                        self.begin_stop();
                     }
                     if self.step().await? {
                         return Ok(());
                     }
                 }
             }
+        }
+    }
+
+    fn begin_stop(&mut self) {
+        if self.started.repeats.is_empty() {
+            self.begin_end(JobState::Stopped);
+        } else if self.phase == Phase::Running {
+            // An epoch that is to be cut again is not cut elsewhere: the next start goes on with it.
+            tracing::warn!(
+                left = self.started.repeats.len(),
+                "stopped before all epochs were cut again; the next start goes on"
+            );
+            self.phase = Phase::Delivering(JobState::Stopped);
         }
     }
 
@@ -138,7 +158,8 @@ impl Coordinator {
         let watermarks = self.watermarks(&progress);
         self.throttle(now);
         self.refresh(&progress, false);
-        if self.phase == Phase::Running && progress.iter().all(|worker| worker.ended) && self.bounded() {
+        let ended = self.all_read(&progress) && self.started.repeats.is_empty();
+        if self.phase == Phase::Running && ended && self.bounded() {
             self.begin_end(JobState::Finished);
         }
         if let Phase::Delivering(state) = self.phase {
@@ -155,6 +176,13 @@ impl Coordinator {
         }
         self.discover(now).await?;
         Ok(false)
+    }
+
+    /// Every split has been read to its end, also one that was found just now and has not reached its thread.
+    fn all_read(&self, progress: &[WorkerProgress]) -> bool {
+        let given: usize = self.started.known.iter().map(|splits| splits.len()).sum();
+        let taken: usize = progress.iter().map(|worker| worker.splits.len()).sum();
+        taken == given && progress.iter().all(|worker| worker.ended)
     }
 
     fn bounded(&self) -> bool {
@@ -204,22 +232,29 @@ impl Coordinator {
     }
 
     async fn maybe_seal(&mut self, progress: &[WorkerProgress], watermarks: &[EventTime], now: Duration) -> Result<()> {
+        if !self.started.repeats.is_empty() {
+            return self.maybe_repeat(progress, now);
+        }
         let since = now.saturating_sub(self.last_seal);
         let ending = matches!(self.phase, Phase::Ending(_));
+        let asked = self.started.control.asked();
         if !ending {
-            if since < self.settings.checkpoint_min_pause.min(self.settings.checkpoint_interval) {
+            let wanted = asked > self.answered;
+            if since < self.settings.checkpoint_min_pause.min(self.settings.checkpoint_interval) && !wanted {
                 return Ok(());
             }
             let buffered: u64 =
                 self.started.threads.iter().map(|thread| thread.shared.buffered.load(Ordering::Relaxed)).sum();
             let fireable = self.fireable(progress, watermarks);
-            let due = since >= self.settings.checkpoint_interval;
+            let due = since >= self.settings.checkpoint_interval || wanted;
             if !(fireable || buffered > self.settings.max_buffered_bytes || due) {
                 return Ok(());
             }
             if due && !fireable && buffered == 0 && records(progress) == self.sealed_records {
                 // Nothing to seal: only see that the shard is still ours.
                 self.last_seal = now;
+                self.answered = asked;
+                self.secured_at_ms = Some(self.started.clock.wall_ms());
                 if let Some(epochs) = &self.epochs {
                     match epochs.log.check_owner().await {
                         Err(error) if error.kind() == aqueduct_core::ErrorKind::Fenced => return Err(error),
@@ -229,21 +264,63 @@ impl Coordinator {
                 return Ok(());
             }
         }
-        self.last_seal = now;
-        let fire_up_to = Arc::new(watermarks.iter().map(|at| at.0).collect::<Vec<_>>());
-        for thread in &self.started.threads {
-            let barrier = Command::Barrier { fire_up_to: fire_up_to.clone() };
-            if thread.commands.send(barrier).is_err() {
-                // Its own error is on the way.
-                return Ok(());
-            }
-        }
+        let drains = self.phase == Phase::Ending(JobState::Stopped) && self.started.control.drains();
+        let fire_up_to = watermarks.iter().map(|at| if drains { i64::MAX } else { at.0 }).collect();
         let finished = self.phase == Phase::Ending(JobState::Finished);
         if let Phase::Ending(state) = self.phase {
             self.phase = Phase::Sealing(state);
         }
-        self.barrier = Some(Barrier { cuts: Vec::new(), fire_up_to, finished, begun: now, sources: BTreeMap::new() });
+        self.cut(Barrier::new(fire_up_to, finished, now, asked));
         Ok(())
+    }
+
+    /// Asks the threads to cut.
+    fn cut(&mut self, barrier: Barrier) {
+        self.last_seal = barrier.begun;
+        for thread in &self.started.threads {
+            let command = Command::Barrier { fire_up_to: barrier.fire_up_to.clone() };
+            if thread.commands.send(command).is_err() {
+                // Its own error is on the way.
+                return;
+            }
+        }
+        self.barrier = Some(barrier);
+    }
+
+    /// Cuts an epoch once more where it was cut before, as soon as every split has come that far.
+    fn maybe_repeat(&mut self, progress: &[WorkerProgress], now: Duration) -> Result<()> {
+        let Some(again) = self.started.repeats.front().filter(|_| self.phase == Phase::Running) else { return Ok(()) };
+        let splits: Vec<_> = progress.iter().flat_map(|worker| &worker.splits).collect();
+        for state in &again.splits {
+            let table = |source: usize| &self.started.plan.sources[source].spec.table;
+            let split = splits.iter().find(|split| split.split == state.split && *table(split.source) == state.source);
+            match split {
+                Some(split) if split.next >= state.next => {}
+                Some(split) if !split.ended => return Ok(()),
+                _ => {
+                    return Err(Error::data(format!(
+                        "epoch {} cannot be cut again after damage: {} of '{}' ends before offset {}, up to which it was read then. \
+                         Restore the input, or the damaged checkpoint from a copy",
+                        again.epoch, state.split, state.source, state.next
+                    )));
+                }
+            }
+        }
+        let fire_up_to = repeat::fire_up_to(&self.started.plan, again);
+        let barrier = Barrier { repeat: Some(again.clone()), ..Barrier::new(fire_up_to, again.finished, now, 0) };
+        self.cut(barrier);
+        Ok(())
+    }
+
+    /// An epoch was cut again: on to the next one, or on with reading.
+    fn repeated(&mut self) {
+        let Some(done) = self.started.repeats.pop_front() else { return };
+        tracing::info!(epoch = %done.epoch, left = self.started.repeats.len(), "an epoch was cut again as it was");
+        match (&self.started.limits, self.started.repeats.front()) {
+            (Some(limits), Some(next)) => limits.set(next),
+            (Some(limits), None) => limits.lift(),
+            (None, _) => {}
+        }
     }
 
     fn fireable(&self, progress: &[WorkerProgress], watermarks: &[EventTime]) -> bool {
@@ -277,6 +354,10 @@ impl Coordinator {
         let (epochs, committed) = sealed?;
         self.epochs = Some(epochs);
         tracing::debug!(epoch = %committed.epoch, "epoch committed");
+        self.answered = self.answered.max(committed.asked);
+        if self.started.repeats.front().is_some_and(|cut| cut.epoch == committed.epoch) {
+            self.repeated();
+        }
         self.last_committed = Some(committed);
         if let Phase::Sealing(state) = self.phase {
             self.started.points.hit("runtime.end.sealed");
@@ -324,7 +405,7 @@ impl Coordinator {
     async fn discover(&mut self, now: Duration) -> Result<()> {
         let due =
             self.settings.discovery_interval.is_some_and(|every| now.saturating_sub(self.last_discovery) >= every);
-        if !due || self.phase != Phase::Running {
+        if !due || self.phase != Phase::Running || !self.started.repeats.is_empty() {
             return Ok(());
         }
         self.last_discovery = now;
@@ -372,6 +453,10 @@ impl Coordinator {
         let sources = self.source_totals(progress);
         self.status.update(|snapshot| {
             view::fill(snapshot, &self.started, progress, &sources, self.last_committed.as_ref());
+            let checkpoint = &mut snapshot.checkpoint;
+            checkpoint.secured_at_ms = checkpoint.committed_at_ms.max(self.secured_at_ms);
+            checkpoint.answered = self.answered;
+            checkpoint.repeats_left = self.started.repeats.len() as u64;
         });
     }
 }

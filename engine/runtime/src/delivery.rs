@@ -11,6 +11,7 @@ use aqueduct_checkpoint::{CommitBody, OutboxSegment, ShardReader};
 use aqueduct_core::{Claimed, Clock, Cursor, Epoch, Error, ErrorKind, FailPoints, Host, Result, SealedEpoch, Sink};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -65,13 +66,24 @@ struct Queue {
 pub(crate) struct Delivery {
     queue: Mutex<Queue>,
     wake: Notify,
+    reach: Reach,
+    /// As [`Sink::unstable_records`].
+    unstable: Option<Arc<AtomicU64>>,
 }
 
 impl Delivery {
     /// A delivery whose sink stands at `cursor` with `pending` epochs to go.
-    pub(crate) fn new(table: String, connector: String, cursor: Cursor, pending: Vec<Work>) -> Self {
+    pub(crate) fn new(
+        table: String,
+        connector: String,
+        cursor: Cursor,
+        pending: Vec<Work>,
+        reach: Reach,
+        unstable: Option<Arc<AtomicU64>>,
+    ) -> Self {
         let status = SinkStatus { table, connector, cursor: cursor.0.0, ..SinkStatus::default() };
-        Self { queue: Mutex::new(Queue { pending: pending.into(), status }), wake: Notify::new() }
+        let queue = Mutex::new(Queue { pending: pending.into(), status });
+        Self { queue, wake: Notify::new(), reach, unstable }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
@@ -110,6 +122,8 @@ impl Delivery {
         let mut status = queue.status.clone();
         status.backlog_epochs = queue.pending.len() as u64;
         status.backlog_rows = queue.pending.iter().map(Work::rows).sum();
+        let unstable = self.unstable.as_ref().map(|records| records.load(Ordering::Relaxed));
+        status.unstable_records = unstable.filter(|records| *records != u64::MAX);
         status
     }
 
@@ -155,14 +169,27 @@ impl Delivery {
     }
 }
 
+/// What a sink's cursor may mean besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// The last epoch that is to be cut again: until then a sink may stand beyond the newest commit.
+    pub(crate) repeated: Option<Epoch>,
+    /// As [`Sink::remembers`].
+    pub(crate) remembers: bool,
+}
+
 /// The sealed epochs with rows for `sink` that it has not applied. A hole between its cursor and what is kept is an error,
 /// not silence.
-pub(crate) async fn backlog(log: &ShardReader, sink: &str, cursor: Cursor) -> Result<Vec<Work>> {
+pub(crate) async fn backlog(log: &ShardReader, sink: &str, cursor: Cursor, reach: Reach) -> Result<Vec<Work>> {
     let head = log.head();
+    if cursor.0 > head && reach.repeated.is_some_and(|last| cursor.0 <= last) {
+        return Ok(Vec::new());
+    }
     if judge_cursor(cursor.0, head, Epoch::ZERO) == Backlog::SinkAhead {
         let ahead = Error::data(format!(
             "sink '{sink}' has applied epoch {}, but the newest checkpoint is epoch {head}: the checkpoint folder is older than the \
-             sink. Point 'execution.checkpointing.dir' at the newest checkpoints",
+             sink, or its newest records were deleted. Point 'execution.checkpointing.dir' at the newest checkpoints, restore the \
+             records, or start with -D execution.checkpointing.on-damage=fall-back",
             cursor.0
         ));
         return Err(log.alarm_or_fenced(ahead).await);
@@ -176,7 +203,9 @@ pub(crate) async fn backlog(log: &ShardReader, sink: &str, cursor: Cursor) -> Re
         Some(commit) => Totals::of(commit)?.sinks.get(sink).map_or(0, |mark| mark.before),
         None => mark.last,
     };
-    if let Backlog::Hole { missing } = judge_cursor(cursor.0, head, Epoch(before)) {
+    // A sink that cannot be asked has no hole.
+    let gone = if reach.remembers { Epoch(before) } else { Epoch::ZERO };
+    if let Backlog::Hole { missing } = judge_cursor(cursor.0, head, gone) {
         let hole = Error::data(format!(
             "sink '{sink}' stands at epoch {}, but epoch {missing} with rows for it is no longer kept: the sink was set back to an \
              older state. Restore a newer backup of it, or run the job under another 'pipeline.name' from the beginning of its input",
@@ -287,7 +316,7 @@ impl SinkTask {
         if cursor < self.cursor {
             let table = self.delivery.status().table;
             tracing::warn!(sink = %table, was = %self.cursor.0, now = %cursor.0, "the sink went back; delivering again from there");
-            let again = backlog(&self.log, &table, cursor).await?;
+            let again = backlog(&self.log, &table, cursor, self.delivery.reach).await?;
             self.delivery.rewound(again, cursor);
             self.points.hit("runtime.deliver.went-back");
         }

@@ -8,9 +8,10 @@ use crate::exits::Counts;
 use crate::host::blocking;
 use crate::outbox::{self, Segment};
 use crate::progress::{Cut, SourceCounts};
+use crate::repeat;
 use crate::seal::{Contents, Sealing};
 use crate::status::{CheckpointStatus, QueryStatus};
-use aqueduct_checkpoint::{BlobRef, CommitBody, OutboxSegment, QueryState, ShardLog, SplitState};
+use aqueduct_checkpoint::{BlobRef, CommitBody, Cut as RecordedCut, OutboxSegment, QueryState, ShardLog, SplitState};
 use aqueduct_core::{
     Clock, Epoch, Error, ErrorKind, EventTime, FailPoints, Host, Result, SourceIdentity, SplitStart, Watermark,
 };
@@ -59,6 +60,8 @@ pub(crate) struct SinkMark {
 #[derive(Debug, Clone)]
 pub(crate) struct Committed {
     pub(crate) epoch: Epoch,
+    /// As [`Barrier::asked`].
+    pub(crate) asked: u64,
     pub(crate) checkpoint: CheckpointStatus,
     pub(crate) queries: Vec<QueryStatus>,
 }
@@ -103,6 +106,25 @@ pub(crate) struct Barrier {
     pub(crate) begun: Duration,
     /// Per source: counts since the job's lineage began.
     pub(crate) sources: BTreeMap<String, SourceCounts>,
+    /// The newest request to seal that this cut fulfils.
+    pub(crate) asked: u64,
+    /// The cut that this one repeats.
+    pub(crate) repeat: Option<RecordedCut>,
+}
+
+impl Barrier {
+    /// A cut that nobody has answered yet.
+    pub(crate) fn new(fire_up_to: Vec<i64>, finished: bool, begun: Duration, asked: u64) -> Self {
+        Self {
+            cuts: Vec::new(),
+            fire_up_to: Arc::new(fire_up_to),
+            finished,
+            begun,
+            sources: BTreeMap::new(),
+            asked,
+            repeat: None,
+        }
+    }
 }
 
 struct Prepared {
@@ -117,7 +139,7 @@ struct Prepared {
 impl Epochs {
     /// Seals the cuts as the next epoch and queues its rows for the sinks.
     pub(crate) async fn seal(self: Box<Self>, barrier: Barrier) -> Result<(Box<Self>, Committed)> {
-        let begun = barrier.begun;
+        let (begun, asked) = (barrier.begun, barrier.asked);
         let pause = barrier.cuts.iter().map(|cut| cut.pause).max().unwrap_or_default();
         let host = self.host.clone();
         let mut this = self;
@@ -129,7 +151,7 @@ impl Epochs {
         });
         let (mut this, prepared) = prepared.await?;
         let committed = this.store(prepared?, begun, pause).await?;
-        Ok((this, committed))
+        Ok((this, Committed { asked, ..committed }))
     }
 
     /// Uploads and commits what was prepared.
@@ -170,10 +192,11 @@ impl Epochs {
         self.status.last_uploaded_bytes = after.uploaded_bytes - before.uploaded_bytes;
         self.status.run_commits += 1;
         self.status.put_readbacks = after.put_readbacks;
+        self.status.orphaned_blobs = after.orphaned_blobs;
         if epoch.0.is_multiple_of(self.collect_every) {
             self.collect().await?;
         }
-        Ok(Committed { epoch, checkpoint: self.status.clone(), queries: prepared.queries })
+        Ok(Committed { epoch, asked: 0, checkpoint: self.status.clone(), queries: prepared.queries })
     }
 
     /// Table and position of every split in the newest committed epoch; empty before the first.
@@ -184,7 +207,7 @@ impl Epochs {
     /// Everything that needs no store: contents, state files, segments, the record without blob references.
     fn prepare(&mut self, barrier: Barrier) -> Result<Prepared> {
         let epoch = self.log.head().next();
-        let sealed_at_ms = self.clock.wall_ms();
+        let sealed_at_ms = barrier.repeat.as_ref().map_or_else(|| self.clock.wall_ms(), |cut| cut.sealed_at_ms);
         let plan = self.sealing.plan.clone();
         let splits = barrier.cuts.iter().flat_map(|cut| &cut.splits).map(|split| split_state(&plan, split)).collect();
         let sizes: Vec<(u64, u64)> = (0..plan.queries.len())
@@ -194,6 +217,9 @@ impl Epochs {
         let mut contents = self.sealing.contents(barrier.cuts, shard, epoch.0, sealed_at_ms)?;
         let (files, snapshot) = self.store_panes(std::mem::take(&mut contents.panes), epoch)?;
         let segments = contents.rows.iter().map(|rows| outbox::encode(rows)).collect::<Result<Vec<_>>>()?;
+        if let Some(cut) = &barrier.repeat {
+            self.check_repeat(cut, epoch, &segments)?;
+        }
         let totals = self.next_totals(&contents, &segments, epoch, barrier.sources);
         let mut queries = BTreeMap::new();
         let mut status = Vec::new();
@@ -239,6 +265,15 @@ impl Epochs {
         let asked = fire_up_to[source];
         let fired = if asked == i64::MAX { last_end.map_or(i64::MIN, |end| end - 1) } else { asked };
         self.fired_up_to[query].max(fired)
+    }
+
+    fn check_repeat(&self, cut: &RecordedCut, epoch: Epoch, segments: &[Vec<Segment>]) -> Result<()> {
+        if cut.epoch != epoch {
+            return Err(Error::bug(format!("epoch {} was to be cut again and epoch {epoch} is next", cut.epoch)));
+        }
+        let tables = self.sealing.plan.sinks.iter().map(|sink| sink.spec.table.clone());
+        let rows = segments.iter().map(|segments| segments.iter().map(|segment| segment.rows).sum());
+        repeat::compare(&self.sealing.plan, cut, &tables.zip(rows).collect())
     }
 
     fn store_panes(&mut self, mut panes: PaneBatch, epoch: Epoch) -> Result<(Vec<aqueduct_state::StateFile>, PathBuf)> {
@@ -345,6 +380,14 @@ impl Epochs {
     async fn collect(&mut self) -> Result<()> {
         let head = self.log.head();
         let needed = self.deliveries.iter().map(|delivery| delivery.done_up_to(head)).min().unwrap_or(head);
+        let pinned = match self.log.pinned(self.clock.wall_ms()).await {
+            Ok(pinned) => pinned,
+            Err(error) => {
+                tracing::warn!(error = %error, "whether a savepoint is being copied is not known; deleting nothing now");
+                return Ok(());
+            }
+        };
+        let needed = pinned.map_or(needed, |pinned| needed.min(Epoch(pinned.0.saturating_sub(1))));
         self.points.hit("runtime.collect.before");
         match self.log.collect(needed, self.retained).await {
             Ok(collected) => {

@@ -5,15 +5,20 @@
 //! traits and never parses SQL.
 
 mod config;
+mod control;
 mod coordinator;
 mod delivery;
 mod epochs;
 mod exits;
+mod fits;
+mod fork;
+mod ground;
 mod host;
 mod ingest;
 mod outbox;
 mod points;
 mod progress;
+mod repeat;
 mod restore;
 mod seal;
 mod stage;
@@ -27,7 +32,8 @@ mod worker;
 mod tests;
 
 pub use aqueduct_checkpoint::TokioHost;
-pub use config::{Environment, Job, Settings};
+pub use config::{Environment, FromSavepoint, Job, OnDamage, Settings};
+pub use control::Control;
 pub use points::FAIL_POINTS;
 pub use status::{
     CheckpointStatus, JobState, LedgerTotals, QueryStatus, SinkStatus, SourceStatus, SplitStatus, StatusBoard,
@@ -61,6 +67,7 @@ pub async fn run(job: Job, status: Arc<StatusBoard>, stop: watch::Receiver<bool>
     if let Err(error) = &outcome {
         status.update(|snapshot| {
             snapshot.state = JobState::Failed;
+            snapshot.fences_lost += u64::from(error.kind() == aqueduct_core::ErrorKind::Fenced);
             snapshot.error = Some(error.message().to_owned());
         });
     }

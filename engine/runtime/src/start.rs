@@ -4,24 +4,27 @@
 //! Sources are asked before the claim, so that a job that cannot reach its input does not push a healthy owner aside.
 
 use crate::config::{Environment, Settings};
-use crate::delivery::{Delivery, SinkTask, backlog};
-use crate::epochs::{Epochs, Totals, fingerprint};
+use crate::control::Control;
+use crate::delivery::{Delivery, Reach, SinkTask, backlog};
+use crate::epochs::Epochs;
 use crate::exits::{Counts, Exits};
+use crate::fits::{Found, check_identity, starts};
+use crate::fork;
+use crate::ground::{self, Ground, Site};
 use crate::host::blocking;
 use crate::progress::{Command, Event, JobShared, SourceCounts, WorkerShared};
-use crate::restore;
+use crate::repeat::{Held, Limits};
 use crate::seal::Sealing;
 use crate::status::{CheckpointStatus, StatusBoard, StatusSnapshot};
 use crate::window::WindowOperator;
 use crate::worker::{Reading, Worker};
-use aqueduct_checkpoint::{CommitBody, Patience, ShardLog};
+use aqueduct_checkpoint::{CommitBody, Cut, ShardLog};
 use aqueduct_core::json::JsonEncoder;
 use aqueduct_core::{
-    Claimed, Clock, Error, FailPoints, Host, Result, ShardId, Source, SourceIdentity, SourceReader, SplitId,
-    SplitStart, TableColumn,
+    Claimed, Clock, Error, FailPoints, Host, Line, Result, Source, SourceReader, SplitId, SplitStart, TableColumn,
 };
 use aqueduct_plan::JobPlan;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use tokio::sync::mpsc as channel;
 
@@ -54,6 +57,11 @@ pub(crate) struct Started {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) host: Arc<dyn Host>,
     pub(crate) points: FailPoints,
+    pub(crate) control: Arc<Control>,
+    /// Epochs that are to be cut again as they were.
+    pub(crate) repeats: VecDeque<Cut>,
+    /// Set while there are any.
+    pub(crate) limits: Option<Arc<Limits>>,
     /// Counters of the sources at the restore.
     pub(crate) base_sources: BTreeMap<String, SourceCounts>,
     /// Counts per query id at the restore.
@@ -68,7 +76,7 @@ impl Started {
 }
 
 /// Where each split of each source begins, and the watermark that it had reached.
-type Starts = Vec<Vec<(SplitStart, i64)>>;
+pub(crate) type Starts = Vec<Vec<(SplitStart, i64)>>;
 
 /// Calls a source on a thread that may block.
 pub(crate) async fn with_source<T: Send + 'static>(
@@ -94,24 +102,22 @@ pub(crate) async fn start(
     let (plan, clock, host) = (Arc::new(plan), environment.clock.clone(), environment.host.clone());
     let (sources, points) = (share(std::mem::take(&mut environment.sources)), environment.fail_points.clone());
     let found = discover(host.as_ref(), &plan, &sources).await?;
-    let (log, head) = claim(&environment, settings).await?;
+    let (site, mut sinks) = (Site::of(&environment), std::mem::take(&mut environment.sinks));
+    fork::from_savepoint(&plan, settings, &site, &mut sinks, &found).await?;
+    ground::look(&plan, settings, &site, &found).await?;
     let begun = clock.steady();
-    head.as_ref().map_or(Ok(()), |head| check_fits(&plan, head))?;
-    let totals = head.as_ref().map(Totals::of).transpose()?.unwrap_or_default();
-    let identity = check_identity(&plan, &found, head.as_ref())?;
+    let Ground { log, head, line, repeats, totals, fired_up_to, restored } =
+        ground::ground(&plan, settings, &site, &mut sinks).await?;
+    let identity = check_identity(&plan, &found, head.as_ref(), settings.other_input)?;
     let starts = starts(host.as_ref(), &plan, &sources, &found, head.as_ref()).await?;
-    let fired_up_to = fired(&plan, head.as_ref());
-    let restored =
-        restore::panes(&plan, &log, head.as_ref(), &environment.state_dir, settings.parallelism, &fired_up_to, &points)
-            .await?;
     let checkpoint = restored_from(head.as_ref(), clock.steady().saturating_sub(begun));
     let (failed, failures) = channel::unbounded_channel();
-    let opened = open_sinks(&plan, environment.sinks, &log, &clock, &host, &points).await?;
+    let opened = open_sinks(&plan, sinks, &log, (&clock, &host, &points), &line, &repeats).await?;
     let deliveries: Vec<Arc<Delivery>> = opened.iter().map(|task| task.delivery.clone()).collect();
     status.update(|snapshot| announce(snapshot, log.claimed(), &checkpoint, &deliveries));
-    let job = Arc::new(JobShared::new(plan.sources.len()));
+    let (job, limits) = (Arc::new(JobShared::new(plan.sources.len())), Limits::up_to(repeats.front()));
     let known = starts.iter().map(|splits| splits.iter().map(|(start, _)| start.split.clone()).collect()).collect();
-    let readers = readers(host.as_ref(), &sources, starts, settings.parallelism).await?;
+    let readers = readers(host.as_ref(), &plan, &sources, starts, settings.parallelism, limits.as_ref()).await?;
     let (events_in, events) = channel::unbounded_channel();
     points.hit("runtime.start.before-threads");
     let threads = threads(&plan, settings, (&clock, host.as_ref()), &job, restored.operators, readers, &events_in)?;
@@ -150,6 +156,9 @@ pub(crate) async fn start(
         clock,
         host,
         points,
+        control: environment.control,
+        repeats,
+        limits,
         base_sources,
         base_counts,
     })
@@ -157,23 +166,6 @@ pub(crate) async fn start(
 
 fn share(sources: Vec<Box<dyn Source>>) -> Vec<SharedSource> {
     sources.into_iter().map(|source| Arc::new(Mutex::new(source))).collect()
-}
-
-/// Begins to take the shard. The future holds nothing of `environment`, whose sources and sinks belong to one thread.
-fn claim(
-    environment: &Environment,
-    settings: &Settings,
-) -> impl Future<Output = Result<(ShardLog, Option<CommitBody>)>> + use<> {
-    let (host, ids, store) = (environment.host.clone(), environment.ids.clone(), environment.checkpoint_store.clone());
-    let (root, url) = (environment.checkpoint_root.clone(), environment.checkpoint_url.clone());
-    let (job, points) = (settings.job.clone(), environment.fail_points.clone());
-    async move {
-        points.hit("runtime.start.before-claim");
-        let care = (Patience::default(), points.clone());
-        let owned = ShardLog::own_on(host, store, &root, &job, ShardId(0), ids, care).await;
-        points.hit("runtime.start.after-claim");
-        owned.map_err(|error| error.context(format!("checkpoints in {url}")))
-    }
 }
 
 /// Splits and identity of every source. Whatever cannot be reached is named with its table.
@@ -229,130 +221,19 @@ fn threads(
     Ok(threads)
 }
 
-/// Refuses a checkpoint of another query, by the names of what changed.
-fn check_fits(plan: &JobPlan, head: &CommitBody) -> Result<()> {
-    let mut changes = Vec::new();
-    for (id, stored) in &head.queries {
-        if plan.queries.iter().any(|query| &query.id == id) {
-            continue;
-        }
-        match plan.queries.iter().find(|query| query.name == stored.name && query.window.is_some()) {
-            None => changes.push(format!("query '{}' is gone", stored.name)),
-            Some(query) => {
-                let now = fingerprint(query);
-                let gone = stored.fingerprint.iter().filter(|part| !now.contains(part)).map(|part| format!("-{part}"));
-                let new = now.iter().filter(|part| !stored.fingerprint.contains(part)).map(|part| format!("+{part}"));
-                let parts: Vec<String> = gone.chain(new).collect();
-                let parts = if parts.is_empty() {
-                    "its source, filters or expressions changed".to_owned()
-                } else {
-                    parts.join(", ")
-                };
-                changes.push(format!("query '{}' changed: {parts}", stored.name));
-            }
-        }
-    }
-    let windowed = plan.queries.iter().filter(|query| query.window.is_some());
-    for query in windowed.filter(|query| !head.queries.contains_key(&query.id)) {
-        if !head.queries.values().any(|stored| stored.name == query.name) {
-            changes.push(format!("query '{}' is new and would miss everything read before", query.name));
-        }
-    }
-    if changes.is_empty() {
-        return Ok(());
-    }
-    Err(Error::config(format!(
-        "the checkpoint of epoch {} belongs to another query: {}. Give the changed job another 'pipeline.name' or another \
-         'execution.checkpointing.dir' to start anew, or run the old query",
-        head.epoch,
-        changes.join("; ")
-    )))
-}
-
-type Found = (Vec<SplitId>, SourceIdentity);
-
-fn check_identity(
-    plan: &JobPlan,
-    found: &[Found],
-    head: Option<&CommitBody>,
-) -> Result<BTreeMap<String, SourceIdentity>> {
-    let mut all = BTreeMap::new();
-    for (source, (_, identity)) in plan.sources.iter().zip(found) {
-        let table = &source.spec.table;
-        let stored = head.and_then(|head| head.source_identity.get(table));
-        for (name, id) in stored.iter().flat_map(|stored| &stored.0) {
-            if let Some(now) = identity.0.get(name).filter(|now| *now != id) {
-                return Err(Error::data(format!(
-                    "source '{table}': {name} is '{now}', the checkpoint was made with '{id}': this is not the same input (was it \
-                     deleted and created again?). Start with another 'pipeline.name' to read it from its beginning"
-                )));
-            }
-        }
-        all.insert(table.clone(), identity.clone());
-    }
-    Ok(all)
-}
-
-async fn starts(
-    host: &dyn Host,
-    plan: &JobPlan,
-    sources: &[SharedSource],
-    found: &[Found],
-    head: Option<&CommitBody>,
-) -> Result<Starts> {
-    let mut all = Vec::with_capacity(sources.len());
-    for ((source, table), (splits, _)) in sources.iter().zip(&plan.sources).zip(found) {
-        let table = table.spec.table.clone();
-        let stored: BTreeMap<&SplitId, (SplitStart, i64)> = head
-            .iter()
-            .flat_map(|head| &head.splits)
-            .filter(|state| state.source == table)
-            .map(|state| {
-                let start = SplitStart { split: state.split.clone(), offset: state.next };
-                (&state.split, (start, state.watermark.reached().0))
-            })
-            .collect();
-        if let Some(gone) = stored.keys().find(|split| !splits.contains(split)) {
-            return Err(Error::data(format!(
-                "source '{table}': the checkpoint holds a position in {gone}, which does not exist any more; restore the input, or \
-                 start with another 'pipeline.name'"
-            )));
-        }
-        let mut mine = Vec::with_capacity(splits.len());
-        for split in splits {
-            match stored.get(split) {
-                Some(start) => mine.push(start.clone()),
-                None => {
-                    let (asked, late_arrival) = (split.clone(), head.is_some());
-                    let offset = with_source(host, source, move |source| source.start_of(&asked, late_arrival)).await?;
-                    mine.push((SplitStart { split: split.clone(), offset }, i64::MIN));
-                }
-            }
-        }
-        all.push(mine);
-    }
-    Ok(all)
-}
-
-fn fired(plan: &JobPlan, head: Option<&CommitBody>) -> Vec<i64> {
-    let stored = |query: &aqueduct_plan::Query| {
-        head.and_then(|head| head.queries.get(&query.id)).map(|state| state.fired_up_to.0)
-    };
-    plan.queries.iter().map(|query| stored(query).unwrap_or(i64::MIN)).collect()
-}
-
 async fn open_sinks(
     plan: &JobPlan,
     sinks: Vec<Box<dyn aqueduct_core::Sink>>,
     log: &ShardLog,
-    clock: &Arc<dyn Clock>,
-    host: &Arc<dyn Host>,
-    points: &FailPoints,
+    (clock, host, points): (&Arc<dyn Clock>, &Arc<dyn Host>, &FailPoints),
+    line: &Line,
+    repeats: &VecDeque<Cut>,
 ) -> Result<Vec<SinkTask>> {
     let claimed = log.claimed().clone();
     let opening = sinks.into_iter().zip(&plan.sinks).map(|(mut sink, table)| {
         let claimed = claimed.clone();
         async move {
+            sink.follow(line);
             points.hit("runtime.sinks.before-open");
             let cursor = sink.open(&claimed).await;
             points.hit("runtime.sinks.after-open");
@@ -364,8 +245,10 @@ async fn open_sinks(
     for (outcome, table) in opened.into_iter().zip(&plan.sinks) {
         let (sink, cursor) = outcome?;
         let name = table.spec.table.clone();
-        let pending = backlog(&log.reader(), &name, cursor).await?;
-        let delivery = Arc::new(Delivery::new(name, table.connector.clone(), cursor, pending));
+        let reach = Reach { repeated: repeats.back().map(|cut| cut.epoch), remembers: sink.remembers() };
+        let pending = backlog(&log.reader(), &name, cursor, reach).await?;
+        let unstable = sink.unstable_records();
+        let delivery = Arc::new(Delivery::new(name, table.connector.clone(), cursor, pending, reach, unstable));
         let (claimed, log, clock) = (claimed.clone(), log.reader(), clock.clone());
         let (host, points) = (host.clone(), points.clone());
         tasks.push(SinkTask { sink, cursor, claimed, log, delivery, clock, host, points });
@@ -378,9 +261,11 @@ type ReadersOfThread = Vec<(usize, Box<dyn SourceReader>, Vec<(SplitStart, i64)>
 /// Splits go to threads round robin, over all sources, so that few splits of many topics still use every thread.
 async fn readers(
     host: &dyn Host,
+    plan: &JobPlan,
     sources: &[SharedSource],
     starts: Starts,
     threads: usize,
+    limits: Option<&Arc<Limits>>,
 ) -> Result<BTreeMap<usize, ReadersOfThread>> {
     let mut all: BTreeMap<usize, ReadersOfThread> = BTreeMap::new();
     let mut turn = 0;
@@ -389,6 +274,20 @@ async fn readers(
         for split in splits {
             shares.entry(turn % threads).or_default().push(split);
             turn += 1;
+        }
+        if let Some(limits) = limits {
+            // One reader per split: one that may not go on holds no other one back.
+            let alone: Vec<(usize, (SplitStart, i64))> = shares
+                .into_iter()
+                .flat_map(|(thread, share)| share.into_iter().map(move |split| (thread, split)))
+                .collect();
+            for (thread, split) in alone {
+                let start = vec![split.0.clone()];
+                let reader = with_source(host, &sources[index], move |source| source.reader(start)).await?;
+                let held = Held::new(reader, &plan.sources[index].spec.table, &split.0, limits.clone());
+                all.entry(thread).or_default().push((index, Box::new(held), vec![split]));
+            }
+            continue;
         }
         for (thread, share) in shares {
             let splits: Vec<SplitStart> = share.iter().map(|(start, _)| start.clone()).collect();

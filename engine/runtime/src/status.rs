@@ -62,6 +62,9 @@ pub struct StatusSnapshot {
     pub backpressured: bool,
     /// The error that ended the job.
     pub error: Option<String>,
+    /// How often this process learned that a newer owner had taken over; it ends then.
+    #[serde(default)]
+    pub fences_lost: u64,
 }
 
 /// A table that is read.
@@ -138,6 +141,9 @@ pub struct SinkStatus {
     pub error: Option<String>,
     /// Wall time at which the last epoch became visible, ms since 1970.
     pub applied_at_ms: Option<i64>,
+    /// Records of the sink's topic that committed readers cannot see yet; `None` where that has no meaning or is not known.
+    #[serde(default)]
+    pub unstable_records: Option<u64>,
 }
 
 /// Checkpoints.
@@ -163,6 +169,18 @@ pub struct CheckpointStatus {
     pub restored_epoch: Option<u64>,
     /// How long the restore took, ms.
     pub restore_ms: Option<u64>,
+    /// Wall time up to which nothing was left to seal, ms since 1970: the last commit, or a later look that found nothing.
+    #[serde(default)]
+    pub secured_at_ms: Option<i64>,
+    /// The newest request to seal ([`crate::Control::ask_seal`]) that is fulfilled.
+    #[serde(default)]
+    pub answered: u64,
+    /// Blobs of earlier owners that no commit needed, found by this process.
+    #[serde(default)]
+    pub orphaned_blobs: u64,
+    /// Epochs that are still to be cut again after damage.
+    #[serde(default)]
+    pub repeats_left: u64,
 }
 
 /// `rows_read = in_windows + filtered + late + dead`, per query. For a query without windows `in_windows` counts its result rows.

@@ -24,7 +24,42 @@ Examples:
   aqueduct run jobs/image-metrics
   aqueduct run jobs/image-metrics --set KAFKA_BROKERS=broker:9094 -p 4 --http :8080
   aqueduct run counts.sql -D execution.checkpointing.interval='5 s' --checkpoint-dir gs://bucket/checkpoints
+  aqueduct run jobs/image-metrics --from-savepoint s3://other-bucket/savepoints/before-the-move
 SIGTERM or Ctrl-C stops reading, seals, delivers and exits with 0; the next start goes on there.";
+
+const SAVEPOINT_EXAMPLES: &str = "\
+Examples:
+  aqueduct savepoint jobs/image-metrics --to gs://bucket/savepoints --name before-the-move
+  aqueduct savepoint image-metrics --checkpoint-dir gs://bucket/checkpoints
+  aqueduct savepoint jobs/image-metrics --http :8080
+It copies the newest sealed epoch: what was read after it is not in the savepoint. With --http the running job seals first, so
+that everything read before the request is. The job goes on meanwhile, and need not run. The folder <to>/<name> is whole by
+itself: copy it anywhere, and start a job from there with run --from-savepoint.";
+
+const STOP_EXAMPLES: &str = "\
+Examples:
+  aqueduct stop image-metrics
+  aqueduct stop --http :8080 --drain
+  aqueduct stop jobs/image-metrics --savepoint --to gs://bucket/savepoints
+The job stops reading, seals, delivers and exits with 0, as after SIGTERM; this command ends when it has. With --drain the
+watermark goes to the end first: every window fires as it is, and its later rows will be late. Only this machine may ask it.";
+
+const REWIND_EXAMPLES: &str = "\
+Examples:
+  aqueduct state list image-metrics
+  aqueduct rewind jobs/image-metrics --to-epoch 41
+  aqueduct rewind jobs/image-metrics --to-epoch 41 --yes
+It begins a new line of epochs from an older checkpoint; the next start goes on there. Before it asks, it says what each sink
+will see. A process that still runs the job is fenced, and can write nothing more to any sink.";
+
+const TXN_EXAMPLES: &str = "\
+Examples:
+  aqueduct txn list jobs/image-metrics
+  aqueduct txn abort jobs/image-metrics --table results_topic
+list shows what can be known from outside: how many records of each results topic readers of committed records cannot see yet,
+and whether one of our transactions holds the cursor. It cannot name transactions of other programs: the client library has no
+such call. abort takes our own transactional id, which ends what a dead process of ours left open; a living one is refused
+unless forced, and then opens its sink again. Transactions of others are not touched.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -77,6 +112,18 @@ pub(crate) enum Verb {
     /// Look into checkpoints.
     #[command(subcommand, after_help = STATE_EXAMPLES)]
     State(StateVerb),
+    /// Keep the state of a job under a name, whole and movable.
+    #[command(after_help = SAVEPOINT_EXAMPLES)]
+    Savepoint(SavepointArgs),
+    /// Ask a running job to stop well.
+    #[command(after_help = STOP_EXAMPLES)]
+    Stop(StopArgs),
+    /// Go back to an older checkpoint, under a new lineage.
+    #[command(after_help = REWIND_EXAMPLES)]
+    Rewind(RewindArgs),
+    /// Transactions on results topics.
+    #[command(subcommand, after_help = TXN_EXAMPLES)]
+    Txn(TxnVerb),
     /// List the fail points that tests can arm.
     #[command(hide = true)]
     FailPoints,
@@ -119,6 +166,16 @@ pub(crate) struct RunArgs {
     /// Serve /metrics, /healthz, /readyz and /status; ':8080' is on loopback, '0.0.0.0:8080' is open.
     #[arg(long, value_name = "ADDR")]
     pub(crate) http: Option<String>,
+    /// Begin with this savepoint: the folder that holds its _metadata. When the checkpoint folder has begun with it before, the job
+    /// goes on from what the folder holds.
+    #[arg(short = 's', long, value_name = "URL")]
+    pub(crate) from_savepoint: Option<String>,
+    /// With --from-savepoint: take the place of the state that the checkpoint folder holds.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// The input is another one than the checkpoint's (such as a copied topic), with the same records at the same offsets.
+    #[arg(long)]
+    pub(crate) allow_other_input: bool,
     /// Where RocksDB's working files lie, in a folder of their own [default: the system's temporary folder].
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
@@ -181,13 +238,109 @@ pub(crate) enum QueryFormat {
     Csv,
 }
 
+/// A job by its files or by its name.
+#[derive(Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// A folder with job.sql or a .sql file; or the job's name (pipeline.name), with --checkpoint-dir.
+    pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) values: ValueArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SavepointArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    #[command(flatten)]
+    pub(crate) place: SavepointPlace,
+    /// The address that the job was given with --http: it seals first.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<String>,
+}
+
+/// Where a savepoint goes.
+#[derive(Debug, Args)]
+pub(crate) struct SavepointPlace {
+    /// The folder of savepoints: a folder, file://, gs:// or s3:// [default: execution.checkpointing.savepoint-dir, else
+    /// savepoints in the job's checkpoint folder].
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<String>,
+    /// Its name [default: savepoint-e<epoch>-<id>].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StopArgs {
+    /// As for savepoint; where it answers is read from its claim. Not needed with --http unless a savepoint is taken.
+    #[arg(required_unless_present = "http")]
+    pub(crate) job: Option<String>,
+    #[command(flatten)]
+    pub(crate) values: ValueArgs,
+    /// The address that the job was given with --http.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<String>,
+    /// Fire every window first, by advancing the watermark to the end.
+    #[arg(long)]
+    pub(crate) drain: bool,
+    /// Take a savepoint of what it has sealed when it has ended.
+    #[arg(long, requires = "job")]
+    pub(crate) savepoint: bool,
+    #[command(flatten)]
+    pub(crate) place: SavepointPlace,
+    /// Wait so many seconds for its end.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RewindArgs {
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+    /// The last epoch that stays; 0 begins with nothing.
+    #[arg(long, value_name = "N")]
+    pub(crate) to_epoch: u64,
+    /// Of this line of epochs [default: the newest].
+    #[arg(long)]
+    pub(crate) lineage: Option<u32>,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Also while the job's owner seems to be alive: it is fenced.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TxnVerb {
+    /// What readers of the job's results topics cannot see yet.
+    List(TxnArgs),
+    /// End what a dead process of this job left open.
+    Abort(TxnArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TxnArgs {
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+    /// Only this table.
+    #[arg(long)]
+    pub(crate) table: Option<String>,
+    /// Also while the job's owner seems to be alive: it opens its sink again.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t = StatusFormat::Table)]
+    pub(crate) format: StatusFormat,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum StateVerb {
     /// The jobs and checkpoints in a checkpoint folder.
     List(StateArgs),
     /// One checkpoint in full: offsets, watermarks, files, outbox.
     Show(StateArgs),
-    /// Read every file of one checkpoint and compare it with its hash.
+    /// Read every file of every kept checkpoint, compare it with its hash, and say which one can be restored.
     Verify(StateArgs),
 }
 
@@ -195,7 +348,7 @@ pub(crate) enum StateVerb {
 pub(crate) struct StateArgs {
     /// Only this job (its pipeline.name) [default: all for list, the only one for show and verify].
     pub(crate) job: Option<String>,
-    /// This epoch, for show and verify [default: the newest].
+    /// This epoch, for show and verify [default: the newest for show, every kept one for verify].
     #[arg(long)]
     pub(crate) epoch: Option<u64>,
     /// This line of epochs, for show and verify [default: the newest].
@@ -207,6 +360,9 @@ pub(crate) struct StateArgs {
     /// Address of a stand-in or private endpoint of the store (aqueduct.checkpoints.endpoint).
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
+    /// A savepoint, for verify: the folder that holds its _metadata.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["job", "epoch", "lineage"])]
+    pub(crate) savepoint: Option<String>,
     /// How it is printed.
     #[arg(long, value_enum, default_value_t = StatusFormat::Table)]
     pub(crate) format: StatusFormat,

@@ -16,23 +16,30 @@ mod job_file;
 mod logs;
 mod look;
 mod metrics;
+mod owner;
 mod panel;
 mod process;
 mod quarantine;
 mod query;
 mod render;
+mod rewind_cmd;
 mod run;
 #[cfg(test)]
 mod samples;
+mod savepoint_cmd;
 mod secrets;
 mod settings;
 mod signals;
 mod state_cmd;
 mod state_dir;
 mod status_cmd;
+mod stop_cmd;
 mod summary;
 mod table_out;
+mod target;
+mod txn_cmd;
 mod variables;
+mod verify_cmd;
 
 use aqueduct_core::{Error, Result};
 use clap::Parser;
@@ -56,8 +63,11 @@ fn main() {
         Ok(()) => 0,
         Err(error) => exit::report(&error),
     };
-    // At once: threads that wait for a dead broker must not hold the process.
-    std::process::exit(i32::from(code));
+    let _ = std::io::Write::flush(&mut std::io::stdout());
+    // At once, and without the exit handlers of the C and C++ libraries: their threads still run, and cleaning up under them
+    // was seen to end a finished job with "double free". Threads that wait for a dead broker must not hold the process either.
+    // SAFETY: ends the process; nothing of ours is left to run.
+    unsafe { libc::_exit(i32::from(code)) };
 }
 
 fn start(verb: Verb) -> Result<()> {
@@ -71,6 +81,10 @@ fn start(verb: Verb) -> Result<()> {
         Verb::Status(args) => wait(status_cmd::run(args)),
         Verb::Query(args) => wait(query::run(args)),
         Verb::State(verb) => wait(state_cmd::run(verb)),
+        Verb::Savepoint(args) => wait(savepoint_cmd::run(args)),
+        Verb::Stop(args) => wait(stop_cmd::run(args)),
+        Verb::Rewind(args) => wait(rewind_cmd::run(args)),
+        Verb::Txn(verb) => wait(txn_cmd::run(verb)),
         Verb::FailPoints => {
             fail_points::list();
             Ok(())

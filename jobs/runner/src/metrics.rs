@@ -52,15 +52,36 @@ pub(crate) const METRICS: &[(&str, &str, &str)] = &[
     ("aqueduct_sink_rows_total", "counter", "Rows applied by this process. [job, table, connector]"),
     ("aqueduct_sink_retries_total", "counter", "Deliveries that had to be repeated. [job, table, connector]"),
     ("aqueduct_sink_up", "gauge", "0 while a sink's last delivery failed. [job, table, connector]"),
+    (
+        "aqueduct_sink_last_stable_offset_lag",
+        "gauge",
+        "Records of a results topic that readers of committed records cannot see yet; absent while it is not known. [job, table, connector]",
+    ),
     ("aqueduct_sink_applied_timestamp_seconds", "gauge", "When the last epoch became visible. [job, table, connector]"),
     ("aqueduct_checkpoint_epoch", "gauge", "The last committed epoch. [job]"),
     ("aqueduct_checkpoint_timestamp_seconds", "gauge", "When it was committed. [job]"),
+    (
+        "aqueduct_checkpoint_age_seconds",
+        "gauge",
+        "Time since the last commit, or since a later look found nothing to seal. [job]",
+    ),
     ("aqueduct_checkpoint_duration_seconds", "gauge", "From the cut to the durable record. [job]"),
     ("aqueduct_checkpoint_pause_seconds", "gauge", "How long the slowest thread stood still for the cut. [job]"),
     ("aqueduct_checkpoint_uploaded_bytes", "gauge", "Bytes uploaded for the last checkpoint. [job]"),
     ("aqueduct_checkpoint_total_bytes", "gauge", "Bytes that the last checkpoint refers to. [job]"),
     ("aqueduct_checkpoint_commits_total", "counter", "Checkpoints committed by this process. [job]"),
     ("aqueduct_checkpoint_readbacks_total", "counter", "Writes whose outcome had to be read back. [job]"),
+    (
+        "aqueduct_checkpoint_orphaned_blobs_total",
+        "counter",
+        "Files of earlier owners that no checkpoint needed: found, and deleted. [job]",
+    ),
+    (
+        "aqueduct_checkpoint_repeats_left",
+        "gauge",
+        "Epochs that are still to be cut again as they were, after damage. [job]",
+    ),
+    ("aqueduct_fences_lost_total", "counter", "1 once a newer owner has taken over: this process ends. [job]"),
     (
         "aqueduct_restore_epoch",
         "gauge",
@@ -207,6 +228,7 @@ fn sinks(page: &mut Page, snapshot: &StatusSnapshot) {
         page.put("aqueduct_sink_rows_total", &labels, sink.run_rows as f64);
         page.put("aqueduct_sink_retries_total", &labels, sink.retries as f64);
         page.put("aqueduct_sink_up", &labels, flag(sink.error.is_none()));
+        page.put("aqueduct_sink_last_stable_offset_lag", &labels, sink.unstable_records.map(|records| records as f64));
         page.put("aqueduct_sink_applied_timestamp_seconds", &labels, moment(sink.applied_at_ms));
     }
 }
@@ -215,12 +237,17 @@ fn checkpoint(page: &mut Page, snapshot: &StatusSnapshot) {
     let last = &snapshot.checkpoint;
     page.put("aqueduct_checkpoint_epoch", &[], last.epoch as f64);
     page.put("aqueduct_checkpoint_timestamp_seconds", &[], moment(last.committed_at_ms));
+    let age = last.secured_at_ms.map(|secured| seconds((snapshot.now_ms - secured).max(0)));
+    page.put("aqueduct_checkpoint_age_seconds", &[], age);
     page.put("aqueduct_checkpoint_duration_seconds", &[], last.last_duration_ms.map(|ms| ms as f64 / 1e3));
     page.put("aqueduct_checkpoint_pause_seconds", &[], last.last_pause_us.map(|us| us as f64 / 1e6));
     page.put("aqueduct_checkpoint_uploaded_bytes", &[], last.last_uploaded_bytes as f64);
     page.put("aqueduct_checkpoint_total_bytes", &[], last.last_total_bytes as f64);
     page.put("aqueduct_checkpoint_commits_total", &[], last.run_commits as f64);
     page.put("aqueduct_checkpoint_readbacks_total", &[], last.put_readbacks as f64);
+    page.put("aqueduct_checkpoint_orphaned_blobs_total", &[], last.orphaned_blobs as f64);
+    page.put("aqueduct_checkpoint_repeats_left", &[], last.repeats_left as f64);
+    page.put("aqueduct_fences_lost_total", &[], snapshot.fences_lost as f64);
     page.put("aqueduct_restore_epoch", &[], last.restored_epoch.map(|epoch| epoch as f64));
     page.put("aqueduct_restore_duration_seconds", &[], last.restore_ms.map(|ms| ms as f64 / 1e3));
 }

@@ -6,11 +6,11 @@ use crate::cli::RunArgs;
 use crate::clock::SystemClock;
 use crate::job::PlannedJob;
 use crate::state_dir::StateDir;
-use crate::{connectors, exit, fail_points, http, job, logs, panel, process, signals, summary};
+use crate::{connectors, exit, fail_points, http, job, logs, owner, panel, process, signals, summary};
 use aqueduct_bucket::store::{StoreOptions, open_store};
-use aqueduct_checkpoint::SystemIds;
+use aqueduct_checkpoint::{Place, SystemIds};
 use aqueduct_core::{Error, Result};
-use aqueduct_runtime::{Environment, Job, JobState, StatusBoard, StatusSnapshot, TokioHost};
+use aqueduct_runtime::{Control, Environment, FromSavepoint, Job, JobState, StatusBoard, StatusSnapshot, TokioHost};
 use indicatif::MultiProgress;
 use object_store::{ObjectStore, path::Path};
 use std::io::IsTerminal;
@@ -52,16 +52,23 @@ fn wants_panel(args: &RunArgs) -> bool {
 async fn drive(args: &RunArgs, planned: PlannedJob, screen: Option<MultiProgress>) -> Result<()> {
     let started = Instant::now();
     let (stop, stopped) = watch::channel(false);
-    signals::listen(stop)?;
+    let (stop, control) = (Arc::new(stop), Arc::new(Control::default()));
+    signals::listen(Arc::clone(&stop))?;
     let board = Arc::new(StatusBoard::default());
     board.update(|snapshot| snapshot.job = planned.name().to_string());
+    let mut bound = None;
     if let Some(given) = &args.http {
-        let bound = http::serve(given, Arc::clone(&board)).await?;
-        tracing::info!(address = %bound, "serving http://{bound}/metrics /healthz /readyz /status");
+        let face = http::Face { board: Arc::clone(&board), control: Arc::clone(&control), stop };
+        let at = http::serve(given, face).await?;
+        tracing::info!(address = %at, "serving http://{at}/metrics /healthz /readyz /status");
+        bound = Some(at.to_string());
     }
     announce(&planned);
     let state = StateDir::create(args.state_dir.as_deref(), planned.name())?;
-    let job = assemble(planned, &state)?;
+    let savepoint = savepoint(args, &planned)?;
+    let mut job = assemble(planned, &state)?;
+    job.settings.other_input = args.allow_other_input;
+    job.environment = Environment { owner: Some(owner::this(bound)), control, savepoint, ..job.environment };
     let (done, until) = watch::channel(false);
     let display = show(screen, Arc::clone(&board), until);
 
@@ -133,12 +140,25 @@ fn assemble(planned: PlannedJob, state: &StateDir) -> Result<Job> {
         sources,
         sinks,
         clock: Arc::new(SystemClock::new()),
+        owner: None,
+        control: Arc::default(),
+        savepoint: None,
         fail_points,
         host: Arc::new(TokioHost::default()),
         ids: Arc::new(SystemIds),
         settled_state: false,
     };
     Ok(Job { plan: planned.plan, settings: planned.settings.runtime, environment })
+}
+
+/// The savepoint to begin with; its folder, or the _metadata in it.
+fn savepoint(args: &RunArgs, planned: &PlannedJob) -> Result<Option<FromSavepoint>> {
+    let Some(url) = &args.from_savepoint else { return Ok(None) };
+    let url = url.trim_end_matches("/_metadata").trim_end_matches('/').to_owned();
+    let (store, root) = open_checkpoints(&url, planned.settings.checkpoint_endpoint.clone(), false)
+        .map_err(|error| error.context("--from-savepoint"))?;
+    let place = Place { points: fail_points::armed()?, ..Place::new(store, root) };
+    Ok(Some(FromSavepoint { place, url, confirmed: args.yes }))
 }
 
 /// The store of a checkpoint folder. A missing local folder is created only by a job, never by a look.

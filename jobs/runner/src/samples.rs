@@ -27,6 +27,7 @@ pub(crate) fn snapshot() -> StatusSnapshot {
         retries: 2,
         error: error.map(str::to_owned),
         applied_at_ms: Some(NEW_YEAR_MS + 9_000),
+        unstable_records: (connector == "postgres").then_some(5),
     };
     StatusSnapshot {
         job: "image-metrics".to_owned(),
@@ -69,6 +70,7 @@ pub(crate) fn snapshot() -> StatusSnapshot {
         }],
         backpressured: true,
         error: None,
+        fences_lost: 1,
     }
 }
 
@@ -84,5 +86,9 @@ fn checkpoint() -> CheckpointStatus {
         put_readbacks: 1,
         restored_epoch: Some(3),
         restore_ms: Some(250),
+        secured_at_ms: Some(NEW_YEAR_MS + 8_500),
+        answered: 2,
+        orphaned_blobs: 6,
+        repeats_left: 0,
     }
 }

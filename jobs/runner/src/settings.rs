@@ -5,6 +5,7 @@
 
 use crate::job_file::JobFile;
 use aqueduct_core::{Error, JobName, Result, parse_duration};
+use aqueduct_runtime::OnDamage;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -57,6 +58,18 @@ pub(crate) const SETTINGS: &[SettingDef] = &[
         aliases: &["execution.checkpointing.num-retained"],
         default: "3",
         help: "Committed checkpoints kept for a restore.",
+    },
+    setting(
+        "execution.checkpointing.on-damage",
+        "refuse",
+        "When the newest checkpoint cannot be read: refuse to start, or fall-back to the newest whole one under a new lineage, if no sink \
+         loses or doubles a row by it.",
+    ),
+    SettingDef {
+        key: "execution.checkpointing.savepoint-dir",
+        aliases: &["state.savepoints.dir"],
+        default: "(savepoints in the job's checkpoint folder)",
+        help: "Where savepoints go when --to does not say it.",
     },
     setting(
         "table.exec.source.idle-timeout",
@@ -132,8 +145,6 @@ const FOREIGN: &[(&str, Foreign)] = &[
         "execution.checkpointing.externalized-checkpoint-retention",
         Foreign::Ignored("checkpoints always stay when the job ends"),
     ),
-    ("execution.checkpointing.savepoint-dir", Foreign::Ignored("each checkpoint can be restored from")),
-    ("state.savepoints.dir", Foreign::Ignored("each checkpoint can be restored from")),
     ("state.backend", Foreign::Ignored("state is always kept in memory and RocksDB")),
     ("state.backend.", Foreign::Ignored("state is always kept in memory and RocksDB")),
     ("restart-strategy", Foreign::Ignored("restarting belongs to the orchestrator: see the exit codes")),
@@ -164,6 +175,8 @@ pub(crate) struct RunSettings {
     pub(crate) checkpoint_dir: String,
     /// `aqueduct.checkpoints.endpoint`
     pub(crate) checkpoint_endpoint: Option<String>,
+    /// `execution.checkpointing.savepoint-dir`, when it is set.
+    pub(crate) savepoint_dir: Option<String>,
     /// `aqueduct.quarantine.dir`; `None` when it is `none`.
     pub(crate) quarantine_dir: Option<String>,
     /// Settings that were taken and do nothing, each with why.
@@ -186,6 +199,8 @@ pub(crate) fn parse(settings: &BTreeMap<String, String>, job: &JobFile) -> Resul
         discovery_interval: Some(values.duration("aqueduct.discovery.interval")?).filter(|every| !every.is_zero()),
         retained_checkpoints: usize::try_from(values.whole("state.checkpoints.num-retained", 1)?).unwrap_or(usize::MAX),
         collect_every: COLLECT_EVERY,
+        on_damage: on_damage(&values)?,
+        other_input: false,
     };
     // The planner uses it; a bad value should not get that far without the setting's name.
     values.duration("table.exec.source.idle-timeout")?;
@@ -199,7 +214,10 @@ pub(crate) fn parse(settings: &BTreeMap<String, String>, job: &JobFile) -> Resul
         Some("none") => None,
         Some(given) => Some(folder("aqueduct.quarantine.dir", given)?),
     };
-    Ok(RunSettings { runtime, checkpoint_dir, checkpoint_endpoint, quarantine_dir, warnings })
+    let savepoint_dir = values.text("execution.checkpointing.savepoint-dir");
+    let savepoint_dir =
+        savepoint_dir.map(|given| folder("execution.checkpointing.savepoint-dir", given)).transpose()?;
+    Ok(RunSettings { runtime, checkpoint_dir, checkpoint_endpoint, savepoint_dir, quarantine_dir, warnings })
 }
 
 /// The canonical key of a setting, for merging: `-D state.checkpoints.dir=...` must hide `execution.checkpointing.dir`.
@@ -217,8 +235,17 @@ fn parallelism(values: &Values<'_>) -> Result<usize> {
     }
 }
 
+fn on_damage(values: &Values<'_>) -> Result<OnDamage> {
+    let key = "execution.checkpointing.on-damage";
+    match values.or_default(key) {
+        "refuse" => Ok(OnDamage::Refuse),
+        "fall-back" => Ok(OnDamage::FallBack),
+        other => Err(values.invalid(key, other, "refuse or fall-back")),
+    }
+}
+
 /// A URL as it stands; a path of this machine made absolute, so that messages and restarts mean the same place.
-fn folder(key: &str, given: &str) -> Result<String> {
+pub(crate) fn folder(key: &str, given: &str) -> Result<String> {
     if given.contains("://") {
         return Ok(given.trim_end_matches('/').to_owned());
     }

@@ -1,6 +1,7 @@
 //! SIGTERM and SIGINT: the first asks the job to stop well, the second ends the process at once.
 
 use aqueduct_core::{Error, Result};
+use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -8,7 +9,7 @@ use tokio::sync::watch;
 pub(crate) const INTERRUPTED: i32 = 130;
 
 /// Begins to listen; `stop` turns true at the first signal.
-pub(crate) fn listen(stop: watch::Sender<bool>) -> Result<()> {
+pub(crate) fn listen(stop: Arc<watch::Sender<bool>>) -> Result<()> {
     let open = |kind| signal(kind).map_err(|error| Error::bug(format!("cannot listen to signals: {error}")));
     let (mut terminate, mut interrupt) = (open(SignalKind::terminate())?, open(SignalKind::interrupt())?);
     tokio::spawn(async move {

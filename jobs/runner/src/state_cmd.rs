@@ -4,7 +4,7 @@
 
 use crate::cli::{StateArgs, StateVerb, StatusFormat};
 use crate::human::{Align, bytes, count, event_time, table};
-use crate::{exit, run};
+use crate::{exit, owner, run, verify_cmd};
 use aqueduct_checkpoint::{BlobProblem, CommitView, LineageInfo, inspect, show, verify};
 use aqueduct_core::json::format_timestamp_ms;
 use aqueduct_core::{Epoch, Error, EventTime, JobName, Lineage, Result, ShardId, Watermark};
@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// The verb.
 pub(crate) async fn run(verb: StateVerb) -> Result<()> {
     let (StateVerb::List(args) | StateVerb::Show(args) | StateVerb::Verify(args)) = &verb;
+    if let (StateVerb::Verify(args), Some(url)) = (&verb, &args.savepoint) {
+        return verify_cmd::savepoint(args, url).await;
+    }
     let place = Place::open(args)?;
     match &verb {
         StateVerb::List(args) => {
@@ -25,28 +28,33 @@ pub(crate) async fn run(verb: StateVerb) -> Result<()> {
             let view = place.view(args).await?;
             exit::say(&text(args, &view, || show_text(&view))?);
         }
-        StateVerb::Verify(args) => {
-            let view = place.view(args).await?;
-            let problems = verify(Arc::clone(&place.store), &place.root, &view, true).await?;
-            exit::say(&text(args, &problems, || verify_text(&view, &problems))?);
-            if !problems.is_empty() {
-                return Err(Error::data(format!(
-                    "the checkpoint of epoch {} of job '{}' has {} damaged files: it cannot be restored; an older epoch may \
-                     (aqueduct state list)",
-                    view.body.epoch,
-                    view.job,
-                    problems.len()
-                )));
-            }
-        }
+        StateVerb::Verify(args) if args.epoch.is_some() => verify_one(args, &place).await?,
+        StateVerb::Verify(args) => verify_cmd::all(args, &place).await?,
     }
     Ok(())
 }
 
-struct Place {
-    url: String,
-    store: Arc<dyn ObjectStore>,
-    root: Path,
+async fn verify_one(args: &StateArgs, place: &Place) -> Result<()> {
+    let view = place.view(args).await?;
+    let problems = verify(Arc::clone(&place.store), &place.root, &view, true).await?;
+    exit::say(&text(args, &problems, || verify_text(&view, &problems))?);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Error::data(format!(
+        "the checkpoint of epoch {} of job '{}' has {} damaged files: it cannot be restored; an older epoch may (aqueduct state \
+         verify without --epoch)",
+        view.body.epoch,
+        view.job,
+        problems.len()
+    )))
+}
+
+/// A checkpoint folder that is looked at.
+pub(crate) struct Place {
+    pub(crate) url: String,
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) root: Path,
 }
 
 impl Place {
@@ -62,11 +70,16 @@ impl Place {
         inspect(Arc::clone(&self.store), &self.root, job.as_ref()).await
     }
 
+    /// The job that is meant.
+    pub(crate) async fn job(&self, args: &StateArgs) -> Result<JobName> {
+        match &args.job {
+            Some(name) => JobName::new(name),
+            None => only_job(&self.list(None).await?, &self.url),
+        }
+    }
+
     async fn view(&self, args: &StateArgs) -> Result<CommitView> {
-        let job = match &args.job {
-            Some(name) => JobName::new(name)?,
-            None => only_job(&self.list(None).await?, &self.url)?,
-        };
+        let job = self.job(args).await?;
         let (lineage, epoch) = (args.lineage.map(Lineage), args.epoch.map(Epoch));
         show(Arc::clone(&self.store), &self.root, &job, ShardId(0), lineage, epoch).await
     }
@@ -85,7 +98,7 @@ fn only_job(found: &[LineageInfo], url: &str) -> Result<JobName> {
     }
 }
 
-fn text(args: &StateArgs, value: &impl Serialize, table: impl FnOnce() -> String) -> Result<String> {
+pub(crate) fn text(args: &StateArgs, value: &impl Serialize, table: impl FnOnce() -> String) -> Result<String> {
     match args.format {
         StatusFormat::Table => Ok(table()),
         StatusFormat::Json => serde_json::to_string_pretty(value)
@@ -110,6 +123,15 @@ fn list_text(found: &[LineageInfo], url: &str) -> String {
                 count(shard.blobs),
                 bytes(shard.blob_bytes)
             ));
+            if let Some(origin) = &shard.origin {
+                out.push_str(&format!(
+                    "  begun after lineage {} epoch {} of {}: {}\n",
+                    origin.lineage, origin.epoch, origin.job, origin.why
+                ));
+            }
+            if let Some(owner) = &shard.owner {
+                out.push_str(&format!("  newest owner {}\n", owner::text(owner)));
+            }
             let rows: Vec<Vec<String>> = shard
                 .commits
                 .iter()

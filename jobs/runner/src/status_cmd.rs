@@ -11,18 +11,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const PATIENCE: Duration = Duration::from_secs(5);
+const LONG_PATIENCE: Duration = Duration::from_secs(180);
 
 /// The verb.
 pub(crate) async fn run(args: StatusArgs) -> Result<()> {
     let given = args.http.as_deref().unwrap_or(&args.url);
     let at = host_and_port(given)?;
-    let (code, body) = fetch(&at, "/status").await?;
-    if code != 200 {
-        return Err(Error::retry(format!("http://{at}/status answered {code}: is it an aqueduct job?")));
-    }
-    let snapshot: StatusSnapshot = serde_json::from_str(&body).map_err(|error| {
-        Error::config(format!("http://{at}/status is not the status of an aqueduct job of this version: {error}"))
-    })?;
+    let (snapshot, body) = ask(&at).await?;
     match args.format {
         StatusFormat::Json => exit::say(&body),
         StatusFormat::Table => exit::say(&render::status(&snapshot)),
@@ -30,7 +25,23 @@ pub(crate) async fn run(args: StatusArgs) -> Result<()> {
     Ok(())
 }
 
-fn host_and_port(given: &str) -> Result<String> {
+/// What the job at `at` says of itself.
+pub(crate) async fn status(at: &str) -> Result<StatusSnapshot> {
+    ask(at).await.map(|(snapshot, _)| snapshot)
+}
+
+async fn ask(at: &str) -> Result<(StatusSnapshot, String)> {
+    let (code, body) = fetch(at, "/status").await?;
+    if code != 200 {
+        return Err(Error::retry(format!("http://{at}/status answered {code}: is it an aqueduct job?")));
+    }
+    let snapshot = serde_json::from_str(&body).map_err(|error| {
+        Error::config(format!("http://{at}/status is not the status of an aqueduct job of this version: {error}"))
+    })?;
+    Ok((snapshot, body))
+}
+
+pub(crate) fn host_and_port(given: &str) -> Result<String> {
     if given.starts_with("https://") {
         return Err(Error::config(format!("{given}: the status page is plain HTTP: use http://")));
     }
@@ -42,20 +53,30 @@ fn host_and_port(given: &str) -> Result<String> {
 
 /// One GET: status code and body.
 pub(crate) async fn fetch(at: &str, path: &str) -> Result<(u16, String)> {
+    exchange("GET", at, path, PATIENCE).await
+}
+
+/// One POST without a body, which asks for something that takes a while.
+pub(crate) async fn post(at: &str, path: &str) -> Result<(u16, String)> {
+    exchange("POST", at, path, LONG_PATIENCE).await
+}
+
+async fn exchange(method: &str, at: &str, path: &str, patience: Duration) -> Result<(u16, String)> {
     let unreachable = |what: String| {
         Error::retry(format!("cannot ask http://{at}{path}: {what}; was the job started with --http, and there?"))
     };
     let exchange = async {
         let mut stream = TcpStream::connect(at).await?;
         // HTTP/1.0: the answer ends with the connection, never in chunks.
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {at}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+        let head = format!("{method} {path} HTTP/1.0\r\nHost: {at}\r\n{}: 1\r\nConnection: close\r\n\r\n", http::ASKS);
+        stream.write_all(head.as_bytes()).await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
         Ok::<_, std::io::Error>(answer)
     };
-    let answer = tokio::time::timeout(PATIENCE, exchange)
+    let answer = tokio::time::timeout(patience, exchange)
         .await
-        .map_err(|_| unreachable(format!("no answer within {} s", PATIENCE.as_secs())))?
+        .map_err(|_| unreachable(format!("no answer within {} s", patience.as_secs())))?
         .map_err(|error| unreachable(error.to_string()))?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| unreachable("the answer is not HTTP".to_owned()))?;

@@ -11,6 +11,7 @@ use object_store::memory::InMemory;
 use std::time::Duration;
 
 mod collecting;
+mod lineages;
 mod looking;
 mod overtaken;
 
@@ -367,7 +368,7 @@ async fn full_body_or_fenced(log: &ShardLog, epoch: u64) -> Option<CommitBody> {
 }
 
 #[tokio::test]
-async fn a_stale_list_does_not_hide_the_tail() {
+async fn row_14_a_stale_list_does_not_hide_the_tail() {
     let store = memory();
     let (mut log, _) = own(&store).await;
     for epoch in 1..=5 {

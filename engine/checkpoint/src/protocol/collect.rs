@@ -23,8 +23,30 @@ pub enum Said {
         /// Its blobs.
         blobs: BTreeSet<String>,
     },
-    /// A claim or a rewind: it stays.
+    /// The beginning of a lineage that was cut from another one. It stays in place like a claim; its blobs are needed like a
+    /// commit's.
+    Begins {
+        /// Its newest epoch.
+        epoch: Epoch,
+        /// The blobs of all its epochs.
+        blobs: BTreeSet<String>,
+    },
+    /// A claim, or a beginning with nothing: it stays.
     Stays,
+}
+
+impl Said {
+    /// The blobs that it needs.
+    pub fn blobs(&self) -> Option<&BTreeSet<String>> {
+        match self {
+            Said::Commit { blobs, .. } | Said::Begins { blobs, .. } => Some(blobs),
+            Said::Stays => None,
+        }
+    }
+
+    fn stays(&self) -> bool {
+        !matches!(self, Said::Commit { .. })
+    }
 }
 
 /// What a collection is decided from. Every record from the boundary to the tail must be there: whoever could not read one
@@ -48,7 +70,7 @@ pub struct CollectPlan {
     pub boundary: Slot,
     /// Commits to delete.
     pub records: Vec<Slot>,
-    /// Claims below the boundary, which stay.
+    /// Claims and beginnings below the boundary, which stay.
     pub claims: Vec<Slot>,
     /// Blobs that only the deleted commits needed.
     pub blobs: BTreeSet<String>,
@@ -60,7 +82,7 @@ pub fn plan_collect(facts: &CollectFacts<'_>) -> Option<CollectPlan> {
         .entries
         .iter()
         .filter_map(|entry| match &entry.said {
-            Said::Commit { epoch, blobs } => Some((entry.slot, *epoch, blobs)),
+            Said::Commit { epoch, blobs } | Said::Begins { epoch, blobs } => Some((entry.slot, *epoch, blobs)),
             Said::Stays => None,
         })
         .collect();
@@ -73,12 +95,17 @@ pub fn plan_collect(facts: &CollectFacts<'_>) -> Option<CollectPlan> {
     }
     let needed: BTreeSet<&String> = kept.iter().flat_map(|(_, _, blobs)| blobs.iter()).collect();
     let unneeded = |blob: &&String| !needed.contains(blob) && !facts.pinned.contains(*blob);
-    let claims = facts.entries.iter().filter(|entry| entry.slot < boundary && entry.said == Said::Stays);
+    let staying: Vec<Slot> = facts
+        .entries
+        .iter()
+        .filter(|entry| entry.slot < boundary && entry.said.stays())
+        .map(|entry| entry.slot)
+        .collect();
     Some(CollectPlan {
         boundary,
-        records: gone.iter().map(|(slot, ..)| *slot).collect(),
-        claims: claims.map(|entry| entry.slot).collect(),
+        records: gone.iter().map(|(slot, ..)| *slot).filter(|slot| !staying.contains(slot)).collect(),
         blobs: gone.iter().flat_map(|(_, _, blobs)| blobs.iter()).filter(unneeded).cloned().collect(),
+        claims: staying,
     })
 }
 

@@ -26,6 +26,7 @@ mod blobs;
 mod claim;
 mod collect;
 mod deliver;
+mod fork;
 mod lineage;
 
 pub use append::{
@@ -39,6 +40,7 @@ pub use claim::{
 };
 pub use collect::{CollectFacts, CollectPlan, LogEntry, Said, leftovers, orphans, plan_collect};
 pub use deliver::{Backlog, judge_cursor};
+pub use fork::{EpochFacts, ForkPlan, SinkFacts, plan_fork};
 pub use lineage::{LineageJudgement, cursor_in_lineage, judge_lineage, newest_lineage, next_lineage};
 
 use serde::{Deserialize, Serialize};

@@ -209,6 +209,17 @@ fn a_blob_that_was_put_for_the_coming_commit_stays() {
 }
 
 #[test]
+fn a_beginning_stays_and_its_blobs_go() {
+    let blobs = ["a", "b"].map(str::to_owned).into();
+    let beginning = LogEntry { slot: Slot(0), said: Said::Begins { epoch: Epoch(4), blobs } };
+    let log = [beginning, claim(1), commit(2, 5, &["b", "c"]), commit(3, 6, &["c"])];
+    assert_eq!(plan(&log, 3, 1, &[]), None, "a sink that stands before the cut needs what the lineage began with");
+    let gone = plan(&log, 5, 1, &[]).unwrap();
+    assert_eq!((gone.boundary, gone.records, gone.claims), (Slot(3), vec![Slot(2)], vec![Slot(0), Slot(1)]));
+    assert_eq!(gone.blobs, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
+}
+
+#[test]
 fn a_log_without_commits_has_nothing_to_collect() {
     assert_eq!(plan(&[], 9, 1, &[]), None);
     assert_eq!(plan(&[claim(0), claim(1)], 9, 1, &[]), None);

@@ -46,13 +46,42 @@ fn commit() -> Record {
     }
 }
 
+fn beginning(why: Why) -> Record {
+    let origin = Origin {
+        from_job: aqueduct_core::JobName::new("metrics").unwrap(),
+        from_lineage: Lineage(1),
+        from_epoch: Epoch(5),
+        why,
+        line: aqueduct_core::Line::default(),
+        commits: vec![body()],
+        repeats: vec![Cut::of(&body())],
+    };
+    Record { kind: Kind::Rewind { origin: Box::new(origin) }, ..commit() }
+}
+
+/// A program that knows only version 1 would take the beginning of a lineage for an empty one.
+#[test]
+fn only_a_beginning_needs_the_newer_version() {
+    let header =
+        |record: &Record| String::from_utf8(record.encode().unwrap()).unwrap().lines().next().unwrap().to_owned();
+    assert!(header(&commit()).contains("\"format\":1"), "{}", header(&commit()));
+    assert!(header(&beginning(Why::Rewind)).contains("\"format\":2"));
+}
+
 #[test]
 fn every_kind_comes_back_as_it_was() {
-    let claim = Record { kind: Kind::Claim { newest_commit: Some(Slot(4)) }, ..commit() };
-    let first = Record { kind: Kind::Claim { newest_commit: None }, ..commit() };
-    let rewind = Record { kind: Kind::Rewind { from_lineage: Lineage(1), from_epoch: Epoch(4) }, ..commit() };
-    for record in [commit(), claim, first, rewind] {
-        assert_eq!(decode::<Record>(&encode(&record).unwrap()).unwrap(), record);
+    let owner = Owner { host: "h".to_owned(), pid: 7, http: Some("127.0.0.1:8080".to_owned()) };
+    let kind = Kind::Claim { newest_commit: Some(Slot(4)), damaged: vec![Slot(5)], owner: Some(owner) };
+    let claim = Record { kind, ..commit() };
+    let first = Record { kind: Kind::Claim { newest_commit: None, damaged: Vec::new(), owner: None }, ..commit() };
+    for record in [commit(), claim, first, beginning(Why::Rewind)] {
+        assert_eq!(decode::<Record>(&record.encode().unwrap()).unwrap(), record);
+    }
+    for why in
+        [Why::Damage { what: "a file".to_owned() }, Why::Savepoint { id: "x".to_owned(), url: "gs://b".to_owned() }]
+    {
+        let record = beginning(why);
+        assert_eq!(decode::<Record>(&record.encode().unwrap()).unwrap(), record);
     }
     let boundary =
         Boundary { slot: Slot(3), put_id: "x".to_owned(), generation: Generation(1), claims: vec![Slot(0), Slot(2)] };

@@ -375,6 +375,8 @@ impl World {
             discovery_interval: None,
             retained_checkpoints: 2,
             collect_every: 20,
+            on_damage: crate::OnDamage::Refuse,
+            other_input: false,
         };
         let environment = Environment {
             checkpoint_store: self.store.clone(),
@@ -388,6 +390,9 @@ impl World {
             host: Arc::new(crate::TokioHost::default()),
             ids: Arc::new(aqueduct_checkpoint::SystemIds),
             settled_state: false,
+            owner: None,
+            control: Arc::default(),
+            savepoint: None,
         };
         Job { plan: plan(changed), settings, environment }
     }

@@ -139,7 +139,7 @@ async fn a_lost_boundary_reply_does_not_stop_the_collection() {
 
 /// A stalled owner wakes up after everything around its slot was collected.
 #[tokio::test]
-async fn a_stalled_owner_cannot_come_back_through_a_collected_slot() {
+async fn row_04_a_stalled_owner_cannot_come_back_through_a_collected_slot() {
     let store = memory();
     let (mut stalled, _) = own(&store).await;
     commit(&mut stalled, 1).await;
@@ -197,10 +197,10 @@ async fn a_claim_behind_the_boundary_does_not_count() {
         generation: aqueduct_core::Generation(2),
         lineage: aqueduct_core::Lineage(1),
         shard: ShardId(0),
-        kind: Kind::Claim { newest_commit: None },
+        kind: Kind::Claim { newest_commit: None, damaged: Vec::new(), owner: None },
     };
     let late = Store::new(Arc::new(store.clone()), QUICK);
-    let bytes = Bytes::from(encode(&record).unwrap());
+    let bytes = Bytes::from(record.encode().unwrap());
     let appended = append(&late, &paths, &record, &bytes, 0).await.unwrap();
     assert_eq!(appended.judgement, Judgement::BehindBoundary);
     // The owner does not notice, and the leftover goes with the next owner's first collection.

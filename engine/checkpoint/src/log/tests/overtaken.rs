@@ -1,7 +1,8 @@
 //! An owner that a newer one has overtaken misses things: it is told that it is fenced, and raises no alarm about the folder.
 
 use super::*;
-use crate::own::take_over;
+use crate::end::End;
+use crate::own::{Taking, take_over};
 use crate::paths::ShardPaths;
 use crate::protocol::{ClaimPlan, Slot};
 use aqueduct_core::{Claimed, Generation, Lineage};
@@ -23,7 +24,7 @@ async fn append_record(store: &FaultStore, lineage: u32, slot: u64, generation: 
         shard: ShardId(0),
         kind,
     };
-    let bytes = Bytes::from(encode(&record).unwrap());
+    let bytes = Bytes::from(record.encode().unwrap());
     let appended = append(&thin(store), &paths(lineage), &record, &bytes, 0).await.unwrap();
     assert_eq!(appended.judgement, Judgement::Won);
 }
@@ -34,20 +35,24 @@ async fn a_claimant_that_stalls_before_it_reads_is_fenced() {
     let store = memory();
     let (mut first, _) = own(&store).await;
     commit(&mut first, 1).await;
-    append_record(&store, 1, 2, 2, Kind::Claim { newest_commit: Some(Slot(1)) }).await;
+    append_record(&store, 1, 2, 2, Kind::Claim { newest_commit: Some(Slot(1)), damaged: Vec::new(), owner: None })
+        .await;
     let (mut newer, _) = own(&store).await;
     commit(&mut newer, 2).await;
     newer.collect(Epoch(2), 1).await.unwrap();
 
     let claimed = Claimed { job: job(), lineage: Lineage(1), shard: ShardId(0), generation: Generation(2) };
     let plan = ClaimPlan { slot: Slot(2), generation: Generation(2), newest_commit: Some(Slot(1)) };
-    let error = take_over(&thin(&store), paths(1), claimed.clone(), plan, 0).await.unwrap_err();
+    let error = take_over(&thin(&store), paths(1), claimed.clone(), plan, (End::EMPTY, 0), &Taking::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     assert!(error.message().contains("generation 3"), "{error}");
 
     // An owner that misses its commit and has nobody above it does raise the alarm.
     let plan = ClaimPlan { slot: Slot(9), generation: Generation(9), newest_commit: Some(Slot(1)) };
-    let error = take_over(&thin(&store), paths(1), claimed, plan, 0).await.unwrap_err();
+    let error =
+        take_over(&thin(&store), paths(1), claimed, plan, (End::EMPTY, 0), &Taking::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::FixData, "{error}");
 }
 
@@ -90,19 +95,26 @@ async fn a_collected_commit_of_unknown_outcome_does_not_hide_the_fence() {
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
 }
 
-/// A rewind under way has copied files and a commit; the lineage begins with its slot 0.
+/// A rewind under way has copied files; the lineage begins with its slot 0, which holds all that it begins with.
 #[tokio::test]
 async fn a_lineage_without_its_first_record_is_not_begun() {
     let store = memory();
     let (mut log, _) = own(&store).await;
     let body = commit(&mut log, 1).await;
     replace(&store, &Path::from("check/points/metrics/L2/s0/blobs/g1/copied"), "a file").await;
-    let copy = Kind::Commit { body: Box::new(CommitBody { state_files: Vec::new(), outbox: Vec::new(), ..body }) };
-    append_record(&store, 2, 1, 1, copy).await;
     let (log, newest) = own(&store).await;
     assert_eq!((log.claimed().lineage, newest.unwrap().epoch), (Lineage(1), Epoch(1)));
 
-    append_record(&store, 2, 0, 1, Kind::Rewind { from_lineage: Lineage(1), from_epoch: Epoch(1) }).await;
+    let origin = Origin {
+        from_job: job(),
+        from_lineage: Lineage(1),
+        from_epoch: Epoch(1),
+        why: crate::record::Why::Rewind,
+        line: aqueduct_core::Line::default().cut(&job(), Lineage(1), Epoch(1)),
+        commits: vec![CommitBody { state_files: Vec::new(), outbox: Vec::new(), ..body }],
+        repeats: Vec::new(),
+    };
+    append_record(&store, 2, 0, 1, Kind::Rewind { origin: Box::new(origin) }).await;
     let (log, newest) = own(&store).await;
     assert_eq!((log.claimed().lineage, log.claimed().generation), (Lineage(2), Generation(2)));
     assert_eq!(newest.unwrap().epoch, Epoch(1));
