@@ -73,7 +73,7 @@ impl Input {
         let mut input = Input { partitions: vec![Partition::default(); partitions], complete_ms: 0 };
         let (mut now_ms, mut event_ms) = (0, BEGIN_MS + random.below(30_000) as i64);
         let records = 60 + random.below(500);
-        let (pace_ms, keys) = (20 + random.below(400), 1 + random.below(6));
+        let (pace_ms, keys) = (20 + random.below(230), 1 + random.below(6));
         // One partition may fall silent early and come back when the others are done.
         let silent = (partitions > 1 && random.below(3) == 0).then(|| random.below(partitions as u64) as usize);
         let mut late_by = 0;
@@ -84,7 +84,10 @@ impl Input {
                 // A quiet hour in the event time of everybody.
                 event_ms += random.below(40_000) as i64;
             }
-            let at = random.below(partitions as u64) as usize;
+            let mut at = random.below(partitions as u64) as usize;
+            // Nobody else is ever silent for so long that it counts as idle (3 s).
+            let quiet = |at: &usize| silent != Some(*at) && now_ms - input.newest_ms(*at) > 2_000;
+            at = (0..partitions).find(quiet).unwrap_or(at);
             if silent == Some(at) && number > records / 5 {
                 continue;
             }
@@ -107,6 +110,10 @@ impl Input {
         }
         input.complete_ms = now_ms + 8_000;
         input
+    }
+
+    fn newest_ms(&self, at: usize) -> u64 {
+        self.partitions[at].records.last().map_or(0, |record| record.from_ms)
     }
 
     /// Newer rows for one partition alone.

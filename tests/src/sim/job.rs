@@ -7,7 +7,7 @@ use super::world::World;
 use aqueduct_checkpoint::IdSource;
 use aqueduct_core::{Clock, Connector, Error, FailPoints, Host, JobName, Result, Sink, Source};
 use aqueduct_plan::JobPlan;
-use aqueduct_runtime::{Environment, Job, Settings};
+use aqueduct_runtime::{Environment, Job, OnDamage, Settings};
 use aqueduct_sql::{Overrides, PlanRequest, Variables};
 use object_store::path::Path as StorePath;
 use std::collections::BTreeMap;
@@ -105,8 +105,10 @@ pub fn process(
     host: Arc<SimHost>,
     state: PathBuf,
 ) -> Result<Job> {
+    let fail_points = fail_points(world);
     let sources: Vec<Box<dyn Source>> = plan.sources.iter().map(|table| services.topic.source(&table.spec)).collect();
-    let sinks = plan.sinks.iter().map(|table| services.sink(table)).collect::<Result<Vec<Box<dyn Sink>>>>()?;
+    let sinks =
+        plan.sinks.iter().map(|table| services.sink(table, &fail_points)).collect::<Result<Vec<Box<dyn Sink>>>>()?;
     let settings = Settings {
         job: JobName::new(NAME)?,
         // A restart at another parallelism moves panes between threads.
@@ -119,6 +121,8 @@ pub fn process(
         discovery_interval: Some(Duration::from_millis(2_000)),
         retained_checkpoints: shape.retained,
         collect_every: shape.collect_every,
+        on_damage: OnDamage::Refuse,
+        other_input: false,
     };
     let environment = Environment {
         checkpoint_store: Arc::new(services.checkpoints.clone()),
@@ -128,10 +132,13 @@ pub fn process(
         sources,
         sinks,
         clock: Arc::new(SimClock(world.clone())),
-        fail_points: fail_points(world),
+        fail_points,
         host: host as Arc<dyn Host>,
         ids: Arc::new(SimIds(world.clone())),
         settled_state: true,
+        owner: None,
+        control: Arc::default(),
+        savepoint: None,
     };
     Ok(Job { plan: plan.clone(), settings, environment })
 }
@@ -140,7 +147,7 @@ pub fn process(
 pub fn fail_points(world: &World) -> FailPoints {
     let world = world.clone();
     FailPoints::new(move |name| {
-        if world.draw(8) == 0 && world.fault("process.crash-at-fail-point") {
+        if world.draw(60) == 0 && world.fault("process.crash-at-fail-point") {
             world.trace(format!("crash at {name}"));
             super::schedule::die(&world);
         }

@@ -32,6 +32,28 @@ CREATE TABLE bucket_totals (
     PRIMARY KEY (window_start, k) NOT ENFORCED
 ) WITH ('connector' = 'filesystem', 'path' = 'gs://simulated/results', 'format' = 'json');
 
+CREATE TABLE pg_totals (
+    window_start TIMESTAMP_LTZ(3) NOT NULL, k STRING NOT NULL, n BIGINT, total BIGINT, latest TIMESTAMP_LTZ(3),
+    PRIMARY KEY (window_start, k) NOT ENFORCED
+) WITH ('connector' = 'postgres', 'url' = 'postgres://user@simulated/db', 'sink.buffer-flush.max-rows' = '3');
+
+-- Without a key a row that is written twice is seen twice.
+CREATE TABLE pg_big (k STRING, v BIGINT, ts TIMESTAMP_LTZ(3))
+WITH ('connector' = 'postgres', 'url' = 'postgres://user@simulated/db');
+
+CREATE TABLE documents (
+    window_start TIMESTAMP_LTZ(3) NOT NULL, k STRING NOT NULL, n BIGINT, total BIGINT, latest TIMESTAMP_LTZ(3),
+    PRIMARY KEY (window_start, k) NOT ENFORCED
+) WITH ('connector' = 'firestore', 'project-id' = 'simulated', 'sink.max-writes-per-commit' = '4');
+
+CREATE TABLE topic_totals (
+    window_start TIMESTAMP_LTZ(3) NOT NULL, k STRING NOT NULL, n BIGINT, total BIGINT, latest TIMESTAMP_LTZ(3),
+    PRIMARY KEY (window_start, k) NOT ENFORCED
+) WITH (
+    'connector' = 'kafka', 'topic' = 'results', 'properties.bootstrap.servers' = 'simulated:9092',
+    'properties.transaction.timeout.ms' = '60000', 'format' = 'json'
+);
+
 CREATE TABLE hop_rows (
     window_start TIMESTAMP_LTZ(3) NOT NULL, k STRING NOT NULL, n BIGINT, total BIGINT, latest TIMESTAMP_LTZ(3)
 ) WITH ('connector' = 'simulated-table');
@@ -51,6 +73,10 @@ EXECUTE STATEMENT SET
 BEGIN
     INSERT INTO table_totals SELECT * FROM totals;
     INSERT INTO bucket_totals SELECT * FROM totals;
+    INSERT INTO pg_totals SELECT * FROM totals;
+    INSERT INTO pg_big SELECT * FROM big;
+    INSERT INTO documents SELECT * FROM totals;
+    INSERT INTO topic_totals SELECT * FROM totals;
     INSERT INTO hop_rows SELECT * FROM hops;
     INSERT INTO big_rows SELECT * FROM big;
     INSERT INTO late_rows SELECT query, `partition`, `offset` FROM `aqueduct$late`;

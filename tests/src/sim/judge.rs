@@ -8,12 +8,13 @@ use aqueduct_checkpoint::CommitBody;
 use aqueduct_checkpoint::record::{Kind, Record, decode};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A judge of one run. It remembers records, because a record never changes.
 #[derive(Debug)]
 pub struct Judge {
     world: World,
-    records: BTreeMap<String, (Bytes, Record)>,
+    records: BTreeMap<u64, (Bytes, Arc<Record>)>,
     head: u64,
     cursors: BTreeMap<String, u64>,
 }
@@ -27,6 +28,11 @@ impl Judge {
     /// The newest durable epoch that was seen.
     pub fn head(&self) -> u64 {
         self.head
+    }
+
+    /// A sink was set back from outside.
+    pub fn forget_cursors(&mut self) {
+        self.cursors.clear();
     }
 
     /// Looks at everything; what is wrong becomes a violation of the run.
@@ -52,7 +58,7 @@ impl Judge {
         for broken in laws(&log, boundary, |blob| contents.contains_key(&format!("{shard}{blob}"))) {
             self.world.violation(broken);
         }
-        let newest = log.values().filter_map(commit).map(|body| body.epoch.0).max().unwrap_or(0);
+        let newest = log.values().filter_map(|record| commit(record)).map(|body| body.epoch.0).max().unwrap_or(0);
         if newest < self.head {
             self.world.violation(format!("the log's head went back from epoch {} to {newest}", self.head));
         }
@@ -68,16 +74,15 @@ impl Judge {
         }
     }
 
-    fn record(&mut self, slot: u64, bytes: &Bytes) -> Result<Record, String> {
-        let name = slot.to_string();
-        if let Some((known, record)) = self.records.get(&name) {
+    fn record(&mut self, slot: u64, bytes: &Bytes) -> Result<Arc<Record>, String> {
+        if let Some((known, record)) = self.records.get(&slot) {
             if known != bytes {
                 return Err("it has changed".to_owned());
             }
             return Ok(record.clone());
         }
-        let record: Record = decode(bytes).map_err(|error| error.to_string())?;
-        self.records.insert(name, (bytes.clone(), record.clone()));
+        let record: Arc<Record> = Arc::new(decode(bytes).map_err(|error| error.to_string())?);
+        self.records.insert(slot, (bytes.clone(), record.clone()));
         Ok(record)
     }
 }
@@ -89,7 +94,7 @@ fn commit(record: &Record) -> Option<&CommitBody> {
     }
 }
 
-fn laws(log: &BTreeMap<u64, Record>, boundary: u64, exists: impl Fn(&str) -> bool) -> Vec<String> {
+fn laws(log: &BTreeMap<u64, Arc<Record>>, boundary: u64, exists: impl Fn(&str) -> bool) -> Vec<String> {
     let mut broken = Vec::new();
     let mut owner = None;
     let mut before: Option<&CommitBody> = None;

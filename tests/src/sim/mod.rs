@@ -18,3 +18,8 @@ pub mod store;
 pub mod table;
 pub mod verdict;
 pub mod world;
+
+/// Every bug that can be planted.
+pub fn bugs() -> Vec<&'static str> {
+    [store::BUGS, backends::postgres::BUGS, backends::firestore::BUGS, backends::kafka::BUGS].concat()
+}

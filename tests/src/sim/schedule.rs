@@ -184,6 +184,7 @@ impl Scheduler {
             drop(task);
         }
         lock(&process.started).clear();
+        lock(&self.ready).retain(|(number, _)| self.processes.contains_key(number));
     }
 
     /// Tasks that were started during the last step become part of their process.
@@ -203,8 +204,11 @@ impl Scheduler {
         let now = self.world.now_ms();
         let processes = &self.processes;
         let mut ready = lock(&self.ready);
-        ready.retain(|(number, task)| processes.get(number).is_some_and(|process| process.tasks.contains_key(task)));
-        let able: Vec<Key> = ready.iter().copied().filter(|key| processes[&key.0].frozen_until <= now).collect();
+        // Wakers outlive their tasks and processes.
+        let able = |(number, task): &&Key| {
+            processes.get(number).is_some_and(|it| it.frozen_until <= now && it.tasks.contains_key(task))
+        };
+        let able: Vec<Key> = ready.iter().filter(able).copied().collect();
         // Slow machines exist: time may pass although there is work.
         if able.is_empty() || (self.world.next_timer().is_some() && self.world.draw(50) == 0) {
             drop(ready);

@@ -43,7 +43,7 @@ impl SimTopic {
 
     /// A source over it, for one process.
     pub fn source(&self, spec: &SourceSpec) -> Box<dyn Source> {
-        Box::new(SimSource { topic: self.clone(), columns: spec.columns.clone() })
+        Box::new(SimSource { topic: self.clone(), columns: spec.columns.clone(), seen_all: Arc::default() })
     }
 
     /// Records of a partition that can be read now.
@@ -90,6 +90,8 @@ impl Connector for SimSourceConnector {
 struct SimSource {
     topic: SimTopic,
     columns: Vec<TableColumn>,
+    /// Whether every partition was there at the last look: before, the topic has no end.
+    seen_all: Arc<AtomicBool>,
 }
 
 impl Source for SimSource {
@@ -100,7 +102,8 @@ impl Source for SimSource {
         }
         let now = world.now_ms();
         let existing = self.topic.input.partitions.iter().enumerate().filter(|(_, it)| it.appears_ms <= now);
-        let splits = existing.map(|(number, _)| SplitId::new(TOPIC, number as i32)).collect();
+        let splits: Vec<_> = existing.map(|(number, _)| SplitId::new(TOPIC, number as i32)).collect();
+        self.seen_all.store(splits.len() == self.topic.input.partitions.len(), Ordering::Relaxed);
         let id = if self.topic.begun.load(Ordering::Relaxed) && world.outage("source.recreated") {
             "another"
         } else {
@@ -123,7 +126,8 @@ impl Source for SimSource {
         if !physical {
             return Err(Error::bug("the simulated topic has physical columns only"));
         }
-        Ok(Box::new(SimReader { topic: self.topic.clone(), json, schema, at: positions(splits), turn: 0 }))
+        let (topic, seen_all) = (self.topic.clone(), self.seen_all.clone());
+        Ok(Box::new(SimReader { topic, seen_all, json, schema, at: positions(splits), turn: 0 }))
     }
 
     fn publish_progress(&mut self, _: &[SplitStart]) -> Result<()> {
@@ -155,6 +159,7 @@ fn positions(splits: Vec<SplitStart>) -> Vec<Position> {
 
 struct SimReader {
     topic: SimTopic,
+    seen_all: Arc<AtomicBool>,
     json: JsonDecoder,
     schema: SchemaRef,
     at: Vec<Position>,
@@ -200,16 +205,17 @@ impl SimReader {
 impl SourceReader for SimReader {
     fn read(&mut self, budget: ReadBudget) -> Result<Read> {
         let world = self.topic.world.clone();
-        if world.draw(50) == 0 && world.fault("source.read-failed") {
+        if world.draw(400) == 0 && world.fault("source.read-failed") {
             return Err(Error::retry("the broker of a partition cannot be reached"));
         }
         if world.outage("source.down") {
             return Ok(Read::Empty);
         }
         if self.at.iter().all(|position| position.ended) {
-            return Ok(if self.topic.complete() { Read::End } else { Read::Empty });
+            return Ok(Read::End);
         }
         self.turn += 1;
+        let complete = self.topic.complete() && self.seen_all.load(Ordering::Relaxed);
         for step in 0..self.at.len() {
             let at = (self.turn + step) % self.at.len();
             let readable = self.topic.readable(self.at[at].split.partition as usize);
@@ -219,7 +225,7 @@ impl SourceReader for SimReader {
                 let until = readable.min(position.next + most);
                 return self.batch(at, until).map(Read::Batch);
             }
-            if !position.ended && self.topic.complete() {
+            if !position.ended && complete {
                 position.ended = true;
                 return Ok(Read::SplitEnd(position.split.clone()));
             }

@@ -5,6 +5,7 @@
 //! landed, a copy in another region may lag, bytes may come back damaged.
 
 use super::world::World;
+use aqueduct_checkpoint::record::{Record, decode, encode};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -35,6 +36,8 @@ struct Shelf {
     next_version: u64,
     /// Order of first appearance, to name blobs in the trace without their hashes.
     names: BTreeMap<Path, u64>,
+    /// Every blob that ever was.
+    blobs: BTreeSet<Path>,
 }
 
 /// The names of one store's faults.
@@ -61,6 +64,20 @@ pub struct Faults {
     /// A byte of an object comes back flipped.
     pub corrupt: &'static str,
 }
+
+/// Bugs that a store shows on purpose: it answers so that its client behaves as a faulty one would.
+pub const BUGS: &[&str] = &[
+    // A claim log that takes "already exists" for its own success.
+    "checkpoint.exists-is-success",
+    // A claim log that does not know its own record again after a lost reply.
+    "checkpoint.own-write-unrecognised",
+    // A bucket sink that goes on after a failed put.
+    "bucket.put-error-swallowed",
+    // A collector that deletes a blob which a kept epoch needs.
+    "collect.blob-still-needed",
+    // A collector that deletes without a durable boundary.
+    "collect.no-boundary",
+];
 
 /// Of the checkpoint store.
 pub const CHECKPOINT_FAULTS: Faults = Faults {
@@ -136,6 +153,11 @@ impl SimStore {
         self.shelf().objects.iter().map(|(path, object)| (path.to_string(), object.bytes.clone())).collect()
     }
 
+    /// Whether this request meets a planted bug.
+    fn is(&self, bug: &str, path: &Path, folder: &str) -> bool {
+        self.world.planted(bug) && path.as_ref().contains(folder)
+    }
+
     /// A name for the trace that does not change from run to run.
     fn name(&self, path: &Path) -> String {
         let text = path.as_ref();
@@ -145,9 +167,27 @@ impl SimStore {
         format!("{folder}/blob#{}", shelf.names.entry(path.clone()).or_insert(next))
     }
 
+    /// A request that lands long after it was sent, or once more.
+    fn apply_late(&self, change: &Change) {
+        // A blob is not made anew once it was deleted: nobody needs it, and which of many equal deletes came first depends on
+        // RocksDB's hashes, which differ from run to run.
+        let gone = |path: &Path| path.as_ref().contains("/blobs/") && self.shelf().blobs.contains(path);
+        if !matches!(change, Change::Put { path, .. } if gone(path)) {
+            let _ = self.apply(change);
+        }
+    }
+
     fn apply(&self, change: &Change) -> Result<PutResult> {
         let now = self.world.now_ms();
+        if matches!(change, Change::Put { path, .. } if self.is("collect.no-boundary", path, "/boundary/")) {
+            return Ok(version(0));
+        }
         let mut shelf = self.shelf();
+        if matches!(change, Change::Delete { path } if self.is("collect.blob-still-needed", path, "/blobs/")) {
+            let newest = shelf.objects.iter().filter(|(path, _)| path.as_ref().contains("/blobs/"));
+            let newest = newest.max_by_key(|(_, object)| object.version).map(|(path, _)| path.clone());
+            newest.and_then(|path| shelf.objects.remove(&path));
+        }
         match change {
             Change::Delete { path } => match shelf.objects.remove(path) {
                 Some(object) => Ok(version(object.version)),
@@ -166,6 +206,9 @@ impl SimStore {
                 let object =
                     Object { bytes: bytes.clone(), version: shelf.next_version, written_ms: now, visible_ms: now };
                 shelf.objects.insert(path.clone(), object);
+                if path.as_ref().contains("/blobs/") {
+                    shelf.blobs.insert(path.clone());
+                }
                 Ok(version(shelf.next_version))
             }
         }
@@ -185,6 +228,9 @@ impl SimStore {
         let line = if what == "delete" { what.to_owned() } else { format!("{what} {}", self.name(&path)) };
         if self.fault(self.faults.refused) {
             self.world.trace(format!("{line} refused"));
+            if self.is("bucket.put-error-swallowed", &path, "results/dt=") {
+                return Ok(version(0));
+            }
             return Err(trouble("429: slow down"));
         }
         let create = matches!(&change, Change::Put { mode: PutMode::Create, .. });
@@ -196,7 +242,7 @@ impl SimStore {
             let late = 1_000 + self.world.draw(150_000);
             self.world.trace(format!("{line} lands {late} ms later"));
             let this = self.clone();
-            self.world.later(Duration::from_millis(late), move || drop(this.apply(&change)));
+            self.world.later(Duration::from_millis(late), move || this.apply_late(&change));
             self.world.sleep(Duration::from_secs(30)).await;
             return Err(trouble("timed out"));
         }
@@ -215,10 +261,14 @@ impl SimStore {
 
     /// What becomes of a reply on its way back.
     fn after(&self, change: &Change, path: &Path, create: bool, result: Result<PutResult>) -> Result<PutResult> {
+        if matches!(result, Err(Error::AlreadyExists { .. })) && self.is("checkpoint.exists-is-success", path, "/log/")
+        {
+            return Ok(version(0));
+        }
         if self.fault(self.faults.twice) {
             let (this, again) = (self.clone(), change.clone());
             let late = self.world.draw(120_000);
-            self.world.later(Duration::from_millis(late), move || drop(this.apply(&again)));
+            self.world.later(Duration::from_millis(late), move || this.apply_late(&again));
         }
         if result.is_ok() && create && self.fault(self.faults.own_conflict) {
             return Err(exists(path));
@@ -245,9 +295,10 @@ impl SimStore {
         // Only blobs: a record is one small object, read where it was written.
         let blob = path.as_ref().contains("/blobs/");
         if blob && now < object.visible_ms {
+            self.world.count(self.faults.invisible);
             return Err(missing(path));
         }
-        if blob && now < object.written_ms + 10_000 && self.fault(self.faults.invisible) {
+        if blob && now < object.written_ms + 10_000 && self.world.draw(6) == 0 && self.fault(self.faults.invisible) {
             let until = now + 100 + self.world.draw(15_000);
             if let Some(object) = self.shelf().objects.get_mut(path) {
                 object.visible_ms = until;
@@ -255,7 +306,10 @@ impl SimStore {
             self.world.trace(format!("{} is not visible yet", self.name(path)));
             return Err(missing(path));
         }
-        if !object.bytes.is_empty() && self.fault(self.faults.corrupt) {
+        if self.is("checkpoint.own-write-unrecognised", path, "/log/") {
+            object.bytes = disowned(&object.bytes);
+        }
+        if !object.bytes.is_empty() && self.world.draw(6) == 0 && self.fault(self.faults.corrupt) {
             let mut bytes = object.bytes.to_vec();
             let at = (self.world.draw(1 << 40) % bytes.len() as u64) as usize;
             bytes[at] ^= 1 << self.world.draw(8);
@@ -283,6 +337,13 @@ impl SimStore {
         let found = shelf.objects.iter().filter(|(path, object)| inside(path) && object.written_ms <= horizon);
         Ok(found.map(|(path, object)| meta(path, object)).collect())
     }
+}
+
+/// The same record, as if another process had written it.
+fn disowned(bytes: &Bytes) -> Bytes {
+    let Ok(mut record) = decode::<Record>(bytes) else { return bytes.clone() };
+    record.put_id = "0".repeat(32);
+    encode(&record).map_or_else(|_| bytes.clone(), Bytes::from)
 }
 
 fn version(version: u64) -> PutResult {

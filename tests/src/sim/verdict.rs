@@ -13,7 +13,7 @@ pub fn verdict(input: &Input, services: &Services, status: Option<&StatusSnapsho
     let right = expected(input);
     let mut wrong = Vec::new();
     for (table, rows) in services.totals() {
-        wrong.extend(compare_totals(&table, &right.totals, &rows));
+        wrong.extend(compare_totals(table, &right.totals, &rows));
     }
     match bucket_rows(services) {
         Ok(rows) => wrong.extend(compare_totals("bucket_totals", &right.totals, &rows)),
@@ -97,13 +97,15 @@ fn differ<T: Ord + std::fmt::Debug>(what: &str, right: &BTreeMap<T, u64>, found:
 }
 
 fn compare_lists(right: &Expected, services: &Services) -> Vec<String> {
-    let big = services.rows("big_rows");
-    let big = counted(big.iter().map(|row| (text(row, "k"), number(row, "v"), time(row, "ts"))));
     let late = services.rows("late_rows");
     let late = counted(late.iter().map(|row| (text(row, "query"), number(row, "partition"), number(row, "offset"))));
     let dead = services.rows("dead_rows");
     let dead = counted(dead.iter().map(|row| (number(row, "partition"), number(row, "offset"))));
-    let mut wrong = differ("big_rows", &right.big, &big);
+    let mut wrong = Vec::new();
+    for (table, rows) in services.big() {
+        let big = counted(rows.iter().map(|row| (text(row, "k"), number(row, "v"), time(row, "ts"))));
+        wrong.extend(differ(table, &right.big, &big));
+    }
     wrong.extend(differ("late_rows", &counted(right.late.iter().cloned()), &late));
     wrong.extend(differ("dead_rows", &counted(right.dead.iter().copied()), &dead));
     wrong

@@ -43,13 +43,21 @@ struct Inner {
     /// Fault rates in thousandths, decided at the first use of each kind.
     rates: BTreeMap<&'static str, u64>,
     faults: BTreeMap<&'static str, u64>,
-    outages: BTreeMap<&'static str, u64>,
+    outages: BTreeMap<&'static str, Outage>,
+    /// When each kind came last.
+    last: BTreeMap<&'static str, u64>,
     calm: bool,
     planted: Option<&'static str>,
     incarnation: u32,
     blow: Option<Blow>,
     violation: Option<String>,
     echo: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Outage {
+    until: u64,
+    next_roll: u64,
 }
 
 /// A handle to the world; clones are the same world.
@@ -78,6 +86,7 @@ impl World {
             rates: BTreeMap::new(),
             faults: BTreeMap::new(),
             outages: BTreeMap::new(),
+            last: BTreeMap::new(),
             calm: false,
             planted,
             incarnation: 0,
@@ -126,32 +135,44 @@ impl World {
         if inner.random.below(1000) >= rate {
             return false;
         }
-        *inner.faults.entry(kind).or_insert(0) += 1;
+        inner.note(kind);
         drop(inner);
         self.trace(format!("fault {kind}"));
         true
     }
 
-    /// True while something is down as a whole; a new outage begins by the dice of [`World::fault`] (a tenth of its rate)
-    /// and lasts between 0.1 and 40 simulated seconds.
+    /// True while something is down as a whole. However often it is asked, the dice of [`World::fault`] are rolled once in
+    /// four simulated seconds; an outage lasts between 0.1 and 40 of them.
     pub fn outage(&self, kind: &'static str) -> bool {
-        let now = self.now_ms();
-        let down = self.lock().outages.get(kind).is_some_and(|until| *until > now);
-        if down {
+        let mut inner = self.lock();
+        let now = inner.now_ms;
+        let Outage { until, next_roll } = inner.outages.get(kind).copied().unwrap_or_default();
+        if until > now {
+            inner.last.insert(kind, now);
             return true;
         }
-        if self.draw(10) != 0 || !self.fault(kind) {
+        if next_roll > now {
+            return false;
+        }
+        inner.outages.insert(kind, Outage { until, next_roll: now + 4_000 });
+        drop(inner);
+        if !self.fault(kind) {
             return false;
         }
         let lasts = if self.chance(200) { self.draw(40_000) } else { self.draw(2_000) } + 100;
-        self.lock().outages.insert(kind, now + lasts);
+        self.lock().outages.insert(kind, Outage { until: now + lasts, next_roll: now + lasts + 4_000 });
         true
     }
 
     /// Counts something that was injected without the dice of [`World::fault`].
     pub fn count(&self, kind: &'static str) {
-        *self.lock().faults.entry(kind).or_insert(0) += 1;
+        self.lock().note(kind);
         self.trace(format!("fault {kind}"));
+    }
+
+    /// When a fault of this kind came last, or was still going on.
+    pub fn last(&self, kind: &str) -> Option<u64> {
+        self.lock().last.get(kind).copied()
     }
 
     /// How many faults of which kind came.
@@ -214,10 +235,11 @@ impl World {
             _ => self.draw(2_000),
         };
         if self.incarnation() != 0 {
-            if self.fault("process.crash-in-io") {
+            // Seldom enough that every rate lets some work be done between two blows.
+            if self.draw(30) == 0 && self.fault("process.crash-in-io") {
                 self.trace(format!("crash at {point}"));
                 self.strike(Blow::Crash);
-            } else if self.fault("process.freeze-in-io") {
+            } else if self.draw(60) == 0 && self.fault("process.freeze-in-io") {
                 let long = 500 + self.draw(120_000);
                 self.trace(format!("freeze at {point} for {long} ms"));
                 self.strike(Blow::Freeze(long));
@@ -275,6 +297,7 @@ impl World {
 
     /// Says that a law was broken; the run fails with the first one.
     pub fn violation(&self, what: String) {
+        let what = without_hashes(&what);
         self.trace(format!("VIOLATION {what}"));
         self.lock().violation.get_or_insert(what);
     }
@@ -290,7 +313,7 @@ impl World {
     /// address, no real time.
     pub fn trace(&self, line: String) {
         let mut inner = self.lock();
-        let line = format!("{:>9} p{} {line}", inner.now_ms, inner.incarnation);
+        let line = format!("{:>9} p{} {}", inner.now_ms, inner.incarnation, without_hashes(&line));
         inner.hash = mix_text(inner.hash, &line);
         inner.line_count += 1;
         if inner.echo {
@@ -316,6 +339,11 @@ impl World {
 }
 
 impl Inner {
+    fn note(&mut self, kind: &'static str) {
+        *self.faults.entry(kind).or_insert(0) += 1;
+        self.last.insert(kind, self.now_ms);
+    }
+
     fn rate(&mut self, kind: &'static str) -> u64 {
         // From the seed and the name, not from the stream: a new kind does not change the others.
         let seed = self.seed;
@@ -334,6 +362,24 @@ impl Inner {
         self.timers.insert(key, timer);
         key
     }
+}
+
+/// Hashes of RocksDB's files differ from run to run; a message that names one does not count as another message.
+fn without_hashes(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut run = String::new();
+    for letter in line.chars().chain([' ']) {
+        if letter.is_ascii_hexdigit() && !letter.is_ascii_uppercase() {
+            run.push(letter);
+            continue;
+        }
+        let hash = run.len() == 8 || run.len() == 64;
+        out.push_str(if hash { "#" } else { &run });
+        run.clear();
+        out.push(letter);
+    }
+    out.pop();
+    out
 }
 
 /// A wait for simulated time; see [`World::sleep`].
