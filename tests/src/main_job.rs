@@ -3,6 +3,9 @@
 //! Here it is set up and started; [`verify`](MainJob::verify) compares every sink with the [`Oracle`], row by row.
 
 mod sinks;
+mod verbs;
+
+pub use verbs::Said;
 
 use crate::oracle::Oracle;
 use crate::services::daemon::{Daemon, Scratch};
@@ -131,6 +134,7 @@ pub struct MainJob {
     /// The services.
     pub stage: Arc<Stage>,
     dead_values: BTreeMap<(i32, i64), Vec<u8>>,
+    config: DatagenConfig,
     bytes: u64,
     database: String,
     folder: Scratch,
@@ -192,6 +196,7 @@ impl MainJob {
             oracle: Oracle::new(1),
             stage,
             dead_values: BTreeMap::new(),
+            config: setup.generator.clone(),
             bytes: 0,
             database,
             folder,
@@ -219,6 +224,13 @@ impl MainJob {
             });
             stage.kafka.produce_in_batches(&name, partition, batch, records);
         }
+    }
+
+    /// A record that the topic was filled with.
+    pub fn value(&self, partition: i32, offset: i64) -> Vec<u8> {
+        let mut value = Vec::new();
+        RecordMaker::new(&self.config).write(partition, offset, &mut value);
+        value
     }
 
     /// Writes more records behind those of the topic. What is `expected` of them the oracle says, or nobody: then each is a dead

@@ -99,7 +99,7 @@ async fn buckets_that_cannot_be_used() {
 }
 
 #[tokio::test]
-async fn records_that_were_deleted_before_they_were_read() {
+async fn row_23_records_that_were_deleted_before_they_were_read() {
     let job = small("gone-records").await;
     job.run_to_end(&Start::default());
     let kafka = Kafka::shared();
@@ -110,7 +110,7 @@ async fn records_that_were_deleted_before_they_were_read() {
 }
 
 #[tokio::test]
-async fn a_topic_that_was_made_anew() {
+async fn row_24_a_topic_that_was_made_anew() {
     let job = small("new-topic").await;
     job.run_to_end(&Start::default());
     let kafka = Kafka::shared();

@@ -207,7 +207,7 @@ async fn a_fence_of_another_job_is_not_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_late_commit_of_our_own_is_refused_or_counted() {
+async fn row_38_a_late_commit_of_our_own_is_refused_or_counted() {
     let Some(emulator) = Firestore::try_start() else { return };
     let name = unique("late");
     let spec = table(&emulator, &name, &[("request.timeout", "700 ms"), ("connect.timeout", "700 ms")]);

@@ -308,7 +308,7 @@ async fn bad_values_name_table_and_epoch_and_are_not_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_server_costs_nothing() {
+async fn row_32_a_killed_server_costs_nothing() {
     let server = Postgres::start();
     run(&mut server.connect("postgres").await, format!("CREATE TABLE t ({CREATE})")).await;
     let url = server.url("postgres");

@@ -18,6 +18,43 @@ type Rows = BTreeMap<(i64, String), Metrics>;
 impl MainJob {
     /// Compares all sinks, the exits and the ledger with the oracle; panics with the differences.
     pub async fn verify(&self, start: &Start) {
+        self.verify_sinks().await;
+        let topic = self.topic_rows();
+        self.compare("the topic", unique_rows("the topic", topic));
+        self.verify_exits(&[start]).await;
+    }
+
+    /// The same for a job that has moved: its exits lie in the checkpoint folders of all `starts`.
+    pub async fn verify_moved(&self, starts: &[&Start]) {
+        self.verify_sinks().await;
+        self.compare("the topic", unique_rows("the topic", self.topic_rows()));
+        self.verify_exits(starts).await;
+    }
+
+    /// The same for a job that was set back: rows of the topic may come again, with the same contents. Returns how many did.
+    pub async fn verify_repeated(&self, start: &Start) -> usize {
+        self.verify_sinks().await;
+        let (mut rows, mut again) = (Rows::new(), 0);
+        for value in self.topic_rows() {
+            let (key, metrics) = row(&value);
+            if let Some(before) = rows.insert(key.clone(), metrics) {
+                assert_eq!(before, metrics, "the topic: {key:?} came again with other contents");
+                again += 1;
+            }
+        }
+        self.compare("the topic", rows);
+        self.verify_exits(&[start]).await;
+        again
+    }
+
+    fn topic_rows(&self) -> Vec<Value> {
+        let topic = self.stage.kafka.read_committed(&format!("{}-results", self.name));
+        let values = topic.iter().map(|record| serde_json::from_slice(record.value.as_deref().unwrap_or_default()));
+        values.map(|value| value.expect("results are JSON")).collect()
+    }
+
+    /// The sinks whose rows have keys, or a ledger.
+    async fn verify_sinks(&self) {
         self.compare("Postgres", self.postgres_rows().await);
         if let Some(firestore) = &self.stage.firestore {
             let documents = firestore.list_documents(&self.name);
@@ -28,10 +65,6 @@ impl MainJob {
         }
         let bucket = read_table(&self.stage.gcs.store(), &format!("{}/analytics", self.name)).await;
         self.compare("the bucket", unique_rows("the bucket", bucket));
-        let topic = self.stage.kafka.read_committed(&format!("{}-results", self.name));
-        let values = topic.iter().map(|record| serde_json::from_slice(record.value.as_deref().unwrap_or_default()));
-        self.compare("the topic", unique_rows("the topic", values.map(|value| value.expect("results are JSON"))));
-        self.verify_exits(start).await;
     }
 
     /// How many result rows stand in Postgres.
@@ -97,12 +130,10 @@ impl MainJob {
         versions
     }
 
-    async fn verify_exits(&self, start: &Start) {
-        let (store, root) = self.checkpoint_store(start);
-        let table = |name: &str| format!("{root}{}/{name}", self.name);
-        let late = read_table(store.as_ref(), &table("quarantine/late")).await;
+    async fn verify_exits(&self, starts: &[&Start]) {
+        let late = self.exits(starts, "quarantine/late").await;
         assert_same("late rows", &places(&late), &self.oracle.late, late.len());
-        let dead = read_table(store.as_ref(), &table("quarantine/dead_letters")).await;
+        let dead = self.exits(starts, "quarantine/dead_letters").await;
         assert_same("dead letters", &places(&dead), &self.oracle.dead, dead.len());
         for letter in &dead {
             let mut raw = Vec::new();
@@ -115,7 +146,7 @@ impl MainJob {
             );
             assert!(!text(letter, "reason").is_empty());
         }
-        let ledger = read_table(store.as_ref(), &table("ledger")).await;
+        let ledger = self.exits(starts, "ledger").await;
         let sum = |column: &str| ledger.iter().map(|entry| entry[column].as_u64().unwrap_or_default()).sum::<u64>();
         let expected = &self.oracle.ledger;
         assert_eq!(sum("rows_read"), expected.read, "the ledger's rows_read");
@@ -123,6 +154,15 @@ impl MainJob {
         assert_eq!(sum("rows_filtered"), expected.skipped, "the ledger's rows_filtered");
         assert_eq!(sum("rows_late"), expected.late, "the ledger's rows_late");
         assert_eq!(sum("rows_dead"), expected.dead, "the ledger's rows_dead");
+    }
+
+    async fn exits(&self, starts: &[&Start], table: &str) -> Vec<Value> {
+        let mut rows = Vec::new();
+        for start in starts {
+            let (store, root) = self.checkpoint_store(start);
+            rows.extend(read_table(store.as_ref(), &format!("{root}{}/{table}", self.name)).await);
+        }
+        rows
     }
 
     /// The store of the checkpoints and the prefix in it, which ends with `/` or is empty.
@@ -150,11 +190,12 @@ async fn read_table(store: &dyn ObjectStore, prefix: &str) -> Vec<Value> {
         .await
         .unwrap_or_else(|e| panic!("list {prefix}: {e}"));
     objects.sort();
+    let cuts = cuts(store, &objects).await;
     let (mut rows, mut files, mut committed) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for object in objects {
         let inside = object.as_ref()[prefix.as_ref().len()..].trim_start_matches('/').to_owned();
         let name = inside.rsplit('/').next().unwrap_or_default();
-        if name.starts_with("claim-") {
+        if name.starts_with("claim-") || name == "line.json" || is_cut_off(&inside, &cuts) {
             continue;
         }
         let bytes = store.get(&object).await.map(|found| found.bytes());
@@ -171,6 +212,33 @@ async fn read_table(store: &dyn ObjectStore, prefix: &str) -> Vec<Value> {
     }
     assert_eq!(files, committed, "{prefix}: the ledger names other files than there are");
     rows
+}
+
+/// Label (`job-L1-s0`) to the last epoch of it that counts. The newest lineage of a job that was set back says so.
+async fn cuts(store: &dyn ObjectStore, objects: &[Path]) -> BTreeMap<String, u64> {
+    let lines = objects.iter().filter(|object| object.as_ref().ends_with("/line.json"));
+    let number = |object: &Path| -> u64 {
+        let label = object.as_ref().rsplit('/').nth(1).expect("a line lies in its label's folder");
+        let (_, lineage) = label.rsplit_once("-L").expect("a label names its lineage");
+        lineage.split_once("-s").and_then(|(lineage, _)| lineage.parse().ok()).expect("a label names its lineage")
+    };
+    let Some(newest) = lines.max_by_key(|object| number(object)) else { return BTreeMap::new() };
+    let bytes = store.get(newest).await.expect("it was listed").bytes().await.expect("it was listed");
+    let line: Value = serde_json::from_slice(&bytes).expect("a line is JSON");
+    let label = newest.as_ref().rsplit('/').nth(1).expect("a line lies in its label's folder");
+    let (job, _) = label.rsplit_once("-L").expect("a label names its lineage");
+    let counts = line["counts"].as_object().expect("a line says what counts");
+    counts.iter().map(|(lineage, last)| (format!("{job}-L{lineage}-s0"), last.as_u64().unwrap_or(0))).collect()
+}
+
+/// A file or a ledger entry of an epoch that counts no more.
+fn is_cut_off(inside: &str, cuts: &BTreeMap<String, u64>) -> bool {
+    cuts.iter().any(|(label, last)| {
+        let entry = inside.strip_prefix(&format!("_committed/{label}/")).and_then(|name| name.strip_suffix(".json"));
+        let part = inside.rsplit('/').next().and_then(|name| name.strip_prefix(&format!("part-{label}-e")));
+        let epoch = entry.or(part.and_then(|rest| rest.split('-').next()));
+        epoch.and_then(|epoch| epoch.parse::<u64>().ok()).is_some_and(|epoch| epoch > *last)
+    })
 }
 
 /// By key; a key that comes twice is an error.

@@ -159,6 +159,11 @@ impl Kafka {
         run(&mut command);
     }
 
+    /// From the next start on the broker shows this certificate. Only after `start`.
+    pub fn show_certificate(&self, certificate: &Path, key: &Path) {
+        settings::write_store(self.process().scratch.path(), certificate, key);
+    }
+
     /// Where the partitions' folders lie. Only after `start`.
     pub fn data(&self) -> PathBuf {
         self.process().scratch.path().join("data")

@@ -42,13 +42,31 @@ impl TlsFiles {
     }
 }
 
+impl TlsFiles {
+    /// A certificate and key of the right authority that were good until two days ago; `None` without `faketime`.
+    pub fn expired(&self) -> Option<(PathBuf, PathBuf)> {
+        let (dir, library) = (self.ca.parent().expect("files lie in a folder"), crate::host::faketime()?);
+        let pair = signed_by_clock(dir, "expired", "localhost", "ca", Some((&library, "-3d")));
+        Some(pair)
+    }
+}
+
 const OPENSSL_CONFIG: &str = "[req]\ndistinguished_name = name\nprompt = no\n[name]\nCN = unused\n\
     [ca]\nbasicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign, cRLSign\nsubjectKeyIdentifier = hash\n\
     [leaf]\nbasicConstraints = CA:FALSE\nsubjectAltName = DNS:localhost, IP:127.0.0.1\n\
     extendedKeyUsage = serverAuth, clientAuth\nauthorityKeyIdentifier = keyid\n";
 
 fn openssl(dir: &Path, arguments: &str) {
-    run(Command::new("openssl").current_dir(dir).args(arguments.split(' ')));
+    openssl_at(dir, arguments, None);
+}
+
+/// At another time than now, by a library that lies about it.
+fn openssl_at(dir: &Path, arguments: &str, clock: Option<(&Path, &str)>) {
+    let mut command = Command::new("openssl");
+    if let Some((library, time)) = clock {
+        command.env("LD_PRELOAD", library).env("FAKETIME", time);
+    }
+    run(command.current_dir(dir).args(arguments.split(' ')));
 }
 
 fn authority(dir: &Path, name: &str) -> PathBuf {
@@ -63,6 +81,18 @@ fn authority(dir: &Path, name: &str) -> PathBuf {
 }
 
 fn signed(dir: &Path, name: &str, common_name: &str, by: &str) -> (PathBuf, PathBuf) {
+    signed_by_clock(dir, name, common_name, by, None)
+}
+
+/// Good for 30 days; or, at another time than now, for one.
+fn signed_by_clock(
+    dir: &Path,
+    name: &str,
+    common_name: &str,
+    by: &str,
+    clock: Option<(&Path, &str)>,
+) -> (PathBuf, PathBuf) {
+    let days = if clock.is_some() { 1 } else { 30 };
     openssl(
         dir,
         &format!(
@@ -70,12 +100,10 @@ fn signed(dir: &Path, name: &str, common_name: &str, by: &str) -> (PathBuf, Path
              -keyout {name}.key -out {name}.csr"
         ),
     );
-    openssl(
-        dir,
-        &format!(
-            "x509 -req -in {name}.csr -CA {by}.pem -CAkey {by}.key -CAcreateserial -days 30 -extfile openssl.cnf -extensions leaf \
-             -out {name}.pem"
-        ),
+    let sign = format!(
+        "x509 -req -in {name}.csr -CA {by}.pem -CAkey {by}.key -CAcreateserial -days {days} -extfile openssl.cnf \
+         -extensions leaf -out {name}.pem"
     );
+    openssl_at(dir, &sign, clock);
     (dir.join(format!("{name}.pem")), dir.join(format!("{name}.key")))
 }

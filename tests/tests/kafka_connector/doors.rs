@@ -109,7 +109,7 @@ fn an_unreachable_server_is_to_be_tried_again() {
 }
 
 #[test]
-fn the_one_broker_of_many_that_is_out_of_reach_is_named() {
+fn row_31_the_one_broker_of_many_that_is_out_of_reach_is_named() {
     let cluster = rdkafka::mocking::MockCluster::new(3).expect("librdkafka has a stand-in of its own");
     cluster.create_topic("mocked", 3, 1).expect("a topic");
     // Broker 2 takes connections and answers nothing, as behind a firewall that swallows.

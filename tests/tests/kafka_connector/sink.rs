@@ -15,7 +15,7 @@ struct Harness {
     keyed: bool,
 }
 
-fn sink_spec(kafka: &Kafka, topic: &str, more: &[(&str, &str)], keyed: bool) -> SinkSpec {
+pub(super) fn sink_spec(kafka: &Kafka, topic: &str, more: &[(&str, &str)], keyed: bool) -> SinkSpec {
     let options = with(door(kafka, Listener::Plain, topic), more);
     let borrowed: Vec<(&str, &str)> = options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     // The topic's name as the table's: cursor and transactional id are this test's own.
@@ -47,7 +47,7 @@ impl SinkHarness for Harness {
 }
 
 /// What a reader of committed records sees; of a keyed topic, what compaction would leave.
-fn visible(kafka: &Kafka, topic: &str, keyed: bool) -> Vec<Row> {
+pub(super) fn visible(kafka: &Kafka, topic: &str, keyed: bool) -> Vec<Row> {
     let (mut latest, mut all) = (BTreeMap::new(), Vec::new());
     for record in kafka.read_committed(topic) {
         let value: serde_json::Value =
@@ -160,7 +160,7 @@ async fn at_least_once_keeps_its_cursor_and_refuses_an_older_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_dies_in_the_middle_costs_no_row_and_doubles_none() {
+async fn row_16_a_broker_that_dies_in_the_middle_costs_no_row_and_doubles_none() {
     let (kafka, topic) = (std::sync::Arc::new(Kafka::start()), unique("crash"));
     kafka.create_topic(&topic, 2);
     let more = [("properties.message.timeout.ms", "4000"), ("properties.transaction.timeout.ms", "10000")];

@@ -240,7 +240,7 @@ fn startup_modes_begin_where_they_say() {
 }
 
 #[test]
-fn an_offset_that_is_gone_is_an_error_of_the_data() {
+fn row_23_an_offset_that_is_gone_is_an_error_of_the_data() {
     let (kafka, topic) = (Kafka::shared(), unique("gone"));
     kafka.create_topic(&topic, 2);
     kafka.produce(&topic, 1, (0..20).map(row));
@@ -290,7 +290,7 @@ fn several_topics_are_one_source() {
 }
 
 #[test]
-fn a_broker_that_goes_and_comes_back_costs_nothing() {
+fn row_15_a_broker_that_goes_and_comes_back_costs_nothing() {
     let (kafka, topic) = (Kafka::start(), unique("restart"));
     kafka.create_topic(&topic, 2);
     kafka.produce(&topic, 0, (0..10).map(row));

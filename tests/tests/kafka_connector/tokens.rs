@@ -198,7 +198,7 @@ fn named_when_its_address_leads_nowhere(broker: &Broker) {
 }
 
 #[test]
-fn tokens_open_the_door_and_are_renewed() {
+fn row_28_tokens_open_the_door_and_are_renewed() {
     let broker = Broker::start();
     named_when_its_address_leads_nowhere(&broker);
     signed_by_aws(&broker);

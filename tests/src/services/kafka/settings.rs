@@ -5,15 +5,20 @@ use std::path::{Path, PathBuf};
 
 /// Writes `server.properties`, the PEM stores and the log settings; returns the path of the first.
 pub(super) fn write(dir: &Path, address: &KafkaAddress) -> PathBuf {
-    let tls = &address.tls;
-    let store = dir.join("server-store.pem");
-    let read = |path: &Path| std::fs::read_to_string(path).expect("the certificate was just made");
-    // Kafka wants key and certificate chain in one file.
-    put(&store, &format!("{}{}", read(&tls.server_key), read(&tls.server_cert)));
+    let store = write_store(dir, &address.tls.server_cert, &address.tls.server_key);
     put(&dir.join("log4j2.properties"), LOGGING);
     let file = dir.join("server.properties");
     put(&file, &text(dir, address, &store));
     file
+}
+
+/// Writes the broker's certificate; returns the path.
+pub(super) fn write_store(dir: &Path, certificate: &Path, key: &Path) -> PathBuf {
+    let store = dir.join("server-store.pem");
+    let read = |path: &Path| std::fs::read_to_string(path).expect("the certificate was just made");
+    // Kafka wants key and certificate chain in one file.
+    put(&store, &format!("{}{}", read(key), read(certificate)));
+    store
 }
 
 fn put(path: &Path, contents: &str) {

@@ -87,6 +87,11 @@ fn connections_are_refused_and_reset_until_healed() {
     proxy.refuse();
     let mut byte = [0];
     assert_eq!(open.read(&mut byte).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    // The listener goes a moment after the last connection.
+    let begin = Instant::now();
+    while TcpStream::connect(proxy.host()).is_ok() {
+        assert!(begin.elapsed() < Duration::from_secs(10));
+    }
     assert_eq!(TcpStream::connect(proxy.host()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     proxy.heal();
     let begin = Instant::now();

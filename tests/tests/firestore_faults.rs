@@ -1,0 +1,107 @@
+//! Rows of the fault matrix (`RELIABILITY.md`) that the Firestore sink answers for: calls that are refused before and after they
+//! were done. The fence document decides.
+
+// A test stops where something is not as it must be.
+#![allow(clippy::unwrap_used)]
+
+use aqueduct_core::conformance::sink::{apply, batch, claim, spec};
+use aqueduct_core::{Connector, Cursor, ErrorKind, Sink};
+use aqueduct_firestore::FirestoreConnector;
+use aqueduct_tests::services::grpc::{Code, Verdict};
+use aqueduct_tests::services::{Firestore, GrpcFront, unique};
+use std::time::{Duration, Instant};
+
+/// Documents of an epoch; with seven in a commit an epoch takes three.
+const DOCUMENTS: i64 = 20;
+
+fn open_at(emulator: &Firestore, front: &GrpcFront, collection: &str) -> Box<dyn Sink> {
+    let host = front.host();
+    let options =
+        [("project-id", emulator.project()), ("emulator-host", host.as_str()), ("sink.max-writes-per-commit", "7")];
+    FirestoreConnector.sink(&spec(collection, &options, true)).unwrap()
+}
+
+/// Delivers an epoch as the engine does; every epoch writes the same documents. Returns how often it was tried again.
+async fn deliver(sink: &mut dyn Sink, cursor: &mut u64, epoch: u64) -> u32 {
+    let names: Vec<String> = (0..DOCUMENTS).map(|n| format!("d{n}")).collect();
+    let rows: Vec<(&str, i64)> = names.iter().map(|name| (name.as_str(), epoch as i64)).collect();
+    let (begin, mut again) = (Instant::now(), 0);
+    while *cursor < epoch {
+        assert!(begin.elapsed() < Duration::from_secs(60), "epoch {epoch} never gets through");
+        let Err(error) = apply(sink, &claim(1), *cursor, epoch, vec![batch(&rows)]).await else {
+            *cursor = epoch;
+            return again;
+        };
+        assert_eq!(error.kind(), ErrorKind::Retry, "{error:?}");
+        again += 1;
+        while let Err(error) = sink.open(&claim(1)).await.map(|Cursor(reached)| *cursor = reached.0) {
+            assert_eq!(error.kind(), ErrorKind::Retry, "{error:?}");
+            assert!(begin.elapsed() < Duration::from_secs(60), "the sink never opens: {error}");
+        }
+    }
+    again
+}
+
+fn assert_whole(emulator: &Firestore, collection: &str, epoch: u64) {
+    let found = emulator.list_documents(collection);
+    assert_eq!(found.len() as i64, DOCUMENTS);
+    for (id, fields) in found {
+        assert_eq!(fields["n"].as_u64(), Some(epoch), "document {id}");
+    }
+}
+
+/// A judge for which the `nth` commit goes wrong.
+fn nth_commit(nth: u64, verdict: Verdict) -> impl FnMut(&str, u64) -> Verdict + Send + 'static {
+    let mut seen = 0;
+    move |path, _| {
+        if !path.ends_with("/Commit") {
+            return Verdict::Pass;
+        }
+        seen += 1;
+        if seen == nth { verdict } else { Verdict::Pass }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_37_the_fence_tells_what_became_of_a_refused_commit() {
+    let Some(emulator) = Firestore::try_shared() else { return };
+    let front = GrpcFront::start(emulator.host());
+    let collection = unique("refused");
+    let mut sink = open_at(emulator, &front, &collection);
+    let (mut cursor, mut epoch) = (sink.open(&claim(1)).await.unwrap().0.0, 0);
+    let codes = [Code::Aborted, Code::ResourceExhausted, Code::Unavailable];
+    let before = codes.map(Verdict::Refuse);
+    let after = codes.map(Verdict::RefuseAfter);
+    for verdict in before.into_iter().chain(after).chain([Verdict::CutAfter]) {
+        // The first, the middle and the last chunk of the epoch.
+        for chunk in 1..=3 {
+            epoch += 1;
+            front.judge(nth_commit(chunk, verdict));
+            let again = deliver(sink.as_mut(), &mut cursor, epoch).await;
+            assert_eq!(again, 1, "{verdict:?} at chunk {chunk}");
+            assert_whole(emulator, &collection, epoch);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_37_half_of_all_calls_refused_only_cost_time() {
+    let Some(emulator) = Firestore::try_shared() else { return };
+    let front = GrpcFront::start(emulator.host());
+    let collection = unique("half-refused");
+    let mut sink = open_at(emulator, &front, &collection);
+    let mut cursor = sink.open(&claim(1)).await.unwrap().0.0;
+    // Every call, reading the fence too; the turns of seven and two do not fall together.
+    let codes = [Code::Aborted, Code::ResourceExhausted, Code::Unavailable];
+    front.judge(move |_, call| match (call % 2, call % 7) {
+        (0, _) => Verdict::Pass,
+        (_, way @ 0..3) => Verdict::Refuse(codes[way as usize]),
+        (_, way @ 3..6) => Verdict::RefuseAfter(codes[way as usize - 3]),
+        _ => Verdict::CutAfter,
+    });
+    for epoch in 1..=20 {
+        deliver(sink.as_mut(), &mut cursor, epoch).await;
+        assert_whole(emulator, &collection, epoch);
+    }
+    assert!(front.struck() > 40, "{} calls were struck", front.struck());
+}
