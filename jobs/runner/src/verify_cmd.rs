@@ -17,7 +17,7 @@ const SHARD: ShardId = ShardId(0);
 struct Report {
     job: String,
     lineage: u32,
-    /// The newest epoch that a start could go on from.
+    /// The newest epoch that a start could go on from, whatever the sinks already have.
     restorable: Option<u64>,
     epochs: Vec<EpochReport>,
     /// Records that cannot be read, in words.
@@ -35,6 +35,8 @@ struct EpochReport {
     bytes: u64,
     /// Of its files, those that cannot be used.
     damaged: u64,
+    /// Of these, files of results: they are read only where a sink lacks the epoch.
+    damaged_results: u64,
     /// False for an older epoch that a lineage began with: only its results are kept.
     has_state: bool,
 }
@@ -61,12 +63,12 @@ fn report(job: &str, found: &Kept, broken: &BTreeMap<String, String>) -> Report 
             files: body.blobs().count() as u64,
             bytes: body.blobs().map(|blob| blob.bytes).sum(),
             damaged: body.blobs().filter(|blob| broken.contains_key(&blob.object)).count() as u64,
+            damaged_results: body.outbox.iter().filter(|part| broken.contains_key(&part.blob.object)).count() as u64,
             has_state: found.has_state(body.epoch),
         })
         .collect();
-    let whole = |body: &&CommitBody| {
-        found.has_state(body.epoch) && body.state_files.iter().all(|blob| !broken.contains_key(&blob.object))
-    };
+    let whole =
+        |body: &&CommitBody| found.has_state(body.epoch) && body.blobs().all(|blob| !broken.contains_key(&blob.object));
     Report {
         job: job.to_owned(),
         lineage: found.lineage.0,
@@ -86,6 +88,7 @@ fn report_text(report: &Report) -> String {
             let state = match (epoch.damaged, epoch.has_state) {
                 (0, true) => "whole".to_owned(),
                 (0, false) => "results only".to_owned(),
+                (damaged, true) if damaged == epoch.damaged_results => format!("RESULTS DAMAGED: {damaged} files"),
                 (damaged, _) => format!("DAMAGED: {damaged} files"),
             };
             vec![
@@ -117,9 +120,16 @@ fn report_text(report: &Report) -> String {
 
 fn judge(report: &Report, newest: Option<Epoch>) -> Result<()> {
     let Report { job, lineage, restorable, damaged_records, .. } = report;
-    let newest_is_whole = damaged_records.is_empty() && report.epochs.last().is_some_and(|epoch| epoch.damaged == 0);
+    let readable = report.epochs.last().filter(|_| damaged_records.is_empty());
+    let newest_is_whole = readable.is_some_and(|epoch| epoch.damaged == 0);
+    let only_results = readable.is_some_and(|epoch| epoch.has_state && epoch.damaged == epoch.damaged_results);
     match (restorable, newest) {
         _ if newest_is_whole => Ok(()),
+        (_, Some(epoch)) if only_results => Err(Error::data(format!(
+            "the results of epoch {epoch} of job '{job}' are damaged (lineage {lineage}), its state is whole: a start goes on from it where \
+             every sink has these results already, and is refused where one lacks them; restore the files named above from a copy, or \
+             start with -D execution.checkpointing.on-damage=fall-back"
+        ))),
         (None, None) => Ok(()),
         (None, _) => Err(Error::data(format!(
             "no kept checkpoint of job '{job}' can be restored (lineage {lineage}): restore the files named above from a copy, or begin \

@@ -111,8 +111,9 @@ fn every_flipped_byte_and_every_cut_is_damage() {
 
 #[test]
 fn a_newer_format_is_named_and_not_called_damage() {
-    let text = String::from_utf8(encode(&commit()).unwrap()).unwrap().replacen("\"format\":1", "\"format\":2", 1);
-    assert_eq!(decode::<Record>(text.as_bytes()), Err(Unreadable::TooNew { found: 2 }));
+    let newer = format!("\"format\":{}", FORMAT + 1);
+    let text = String::from_utf8(encode(&commit()).unwrap()).unwrap().replacen("\"format\":1", &newer, 1);
+    assert_eq!(decode::<Record>(text.as_bytes()), Err(Unreadable::TooNew { found: FORMAT + 1 }));
 }
 
 #[test]

@@ -37,9 +37,11 @@ async fn a_record_in_the_wrong_slot_is_damage() {
 async fn a_newer_format_asks_for_the_newer_program() {
     let store = memory();
     own(&store).await;
-    replace(&store, &record_path(0), "{\"format\":2,\"crc32\":\"00000000\",\"bytes\":0}\n\n").await;
+    let newer = crate::record::FORMAT + 1;
+    replace(&store, &record_path(0), format!("{{\"format\":{newer},\"crc32\":\"00000000\",\"bytes\":0}}\n\n")).await;
     let error = try_own(&store).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::FixConfig && error.message().contains("format version 2"), "{error}");
+    let named = error.message().contains(&format!("format version {newer}"));
+    assert!(error.kind() == ErrorKind::FixConfig && named, "{error}");
 }
 
 #[tokio::test]
