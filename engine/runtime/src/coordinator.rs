@@ -6,15 +6,16 @@
 use crate::config::Settings;
 use crate::epochs::{Barrier, Committed, Epochs};
 use crate::host::{self, Answer, received};
+use crate::looks::{self, CHECKING, Found, LOOKING};
 use crate::progress::{Command, Cut, Event, SourceCounts, WorkerProgress};
 use crate::repeat;
-use crate::start::{Started, Thread, with_source};
+use crate::start::{Started, with_source};
 use crate::status::{JobState, StatusBoard, StatusSnapshot};
 use crate::view;
 use aqueduct_core::{Error, EventTime, Result, SplitStart, Watermark};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -51,10 +52,14 @@ pub(crate) struct Coordinator {
     epochs: Option<Box<Epochs>>,
     settings: Settings,
     status: Arc<StatusBoard>,
+    /// Every source ends. Asked once: a source may be busy for as long as its broker is silent.
+    bounded: bool,
     phase: Phase,
     /// A barrier that not all threads have answered: the cuts so far.
     barrier: Option<Barrier>,
     sealing: Option<Answer<Sealed>>,
+    looking: Option<Answer<Vec<Found>>>,
+    checking: Option<Answer<()>>,
     last_committed: Option<Committed>,
     /// Steady times.
     last_seal: Duration,
@@ -73,7 +78,10 @@ impl Coordinator {
     pub(crate) fn new(mut started: Started, settings: Settings, status: Arc<StatusBoard>) -> Self {
         let now = started.clock.steady();
         let epochs = started.take_epochs();
+        let bounded =
+            started.sources.iter().all(|source| source.lock().unwrap_or_else(PoisonError::into_inner).bounded());
         Self {
+            bounded,
             started,
             epochs,
             settings,
@@ -81,6 +89,8 @@ impl Coordinator {
             phase: Phase::Running,
             barrier: None,
             sealing: None,
+            looking: None,
+            checking: None,
             last_committed: None,
             last_seal: now,
             last_discovery: now,
@@ -114,7 +124,12 @@ impl Coordinator {
                     Event::Cut(cut) => self.take_cut(*cut)?,
                     Event::Failed(error) => return Err(error),
                 },
-                sealed = join(&mut self.sealing) => self.take_sealed(sealed)?,
+                sealed = join(SEALING, &mut self.sealing) => self.take_sealed(sealed)?,
+                found = join(LOOKING, &mut self.looking) => self.take_found(found)?,
+                checked = join(CHECKING, &mut self.checking) => {
+                    self.checking = None;
+                    checked?;
+                }
                 () = &mut tick => {
                     tick = host.sleep(TICK);
                     if *stop.borrow() && self.stop_asked.is_none() {
@@ -123,7 +138,7 @@ impl Coordinator {
                         self.started.points.hit("runtime.stop.asked");
                         self.begin_stop();
                     }
-                    if self.step().await? {
+                    if self.step()? {
                         return Ok(());
                     }
                 }
@@ -152,14 +167,14 @@ impl Coordinator {
     }
 
     /// One look at everything. True when the job is over.
-    async fn step(&mut self) -> Result<bool> {
+    fn step(&mut self) -> Result<bool> {
         let progress = self.progress();
         let now = self.started.clock.steady();
         let watermarks = self.watermarks(&progress);
         self.throttle(now);
         self.refresh(&progress, false);
         let ended = self.all_read(&progress) && self.started.repeats.is_empty();
-        if self.phase == Phase::Running && ended && self.bounded() {
+        if self.phase == Phase::Running && ended && self.bounded {
             self.begin_end(JobState::Finished);
         }
         if let Phase::Delivering(state) = self.phase {
@@ -172,9 +187,9 @@ impl Coordinator {
             )));
         }
         if self.barrier.is_none() && self.sealing.is_none() {
-            self.maybe_seal(&progress, &watermarks, now).await?;
+            self.maybe_seal(&progress, &watermarks, now)?;
         }
-        self.discover(now).await?;
+        self.look(now);
         Ok(false)
     }
 
@@ -183,13 +198,6 @@ impl Coordinator {
         let given: usize = self.started.known.iter().map(|splits| splits.len()).sum();
         let taken: usize = progress.iter().map(|worker| worker.splits.len()).sum();
         taken == given && progress.iter().all(|worker| worker.ended)
-    }
-
-    fn bounded(&self) -> bool {
-        self.started
-            .sources
-            .iter()
-            .all(|source| source.lock().unwrap_or_else(std::sync::PoisonError::into_inner).bounded())
     }
 
     fn delivered(&mut self, state: JobState, now: Duration) -> Result<bool> {
@@ -231,7 +239,7 @@ impl Coordinator {
         self.started.job.paused.store(backlog || slow, Ordering::Relaxed);
     }
 
-    async fn maybe_seal(&mut self, progress: &[WorkerProgress], watermarks: &[EventTime], now: Duration) -> Result<()> {
+    fn maybe_seal(&mut self, progress: &[WorkerProgress], watermarks: &[EventTime], now: Duration) -> Result<()> {
         if !self.started.repeats.is_empty() {
             return self.maybe_repeat(progress, now);
         }
@@ -255,11 +263,8 @@ impl Coordinator {
                 self.last_seal = now;
                 self.answered = asked;
                 self.secured_at_ms = Some(self.started.clock.wall_ms());
-                if let Some(epochs) = &self.epochs {
-                    match epochs.log.check_owner().await {
-                        Err(error) if error.kind() == aqueduct_core::ErrorKind::Fenced => return Err(error),
-                        _ => return Ok(()),
-                    }
+                if let Some(epochs) = self.epochs.as_ref().filter(|_| self.checking.is_none()) {
+                    self.checking = Some(looks::at_claim(&self.started.host, epochs.log.reader()));
                 }
                 return Ok(());
             }
@@ -401,45 +406,28 @@ impl Coordinator {
         totals
     }
 
-    /// Looks for new splits now and then and gives them to the thread with the fewest.
-    async fn discover(&mut self, now: Duration) -> Result<()> {
+    /// Looks for new splits now and then.
+    fn look(&mut self, now: Duration) {
         let due =
             self.settings.discovery_interval.is_some_and(|every| now.saturating_sub(self.last_discovery) >= every);
-        if !due || self.phase != Phase::Running || !self.started.repeats.is_empty() {
-            return Ok(());
+        if due && self.phase == Phase::Running && self.started.repeats.is_empty() && self.looking.is_none() {
+            self.last_discovery = now;
+            self.looking = Some(looks::for_splits(&self.started));
         }
-        self.last_discovery = now;
-        let host = self.started.host.clone();
-        let host = host.as_ref();
-        for index in 0..self.started.sources.len() {
-            let source = self.started.sources[index].clone();
-            let found = match with_source(host, &source, |source| source.discover()).await {
-                Ok((splits, _)) => splits,
-                Err(error) => {
-                    tracing::warn!(error = %error, "new partitions could not be looked for; trying again later");
-                    continue;
-                }
-            };
-            let new: Vec<_> = found.into_iter().filter(|split| !self.started.known[index].contains(split)).collect();
-            for split in new {
-                tracing::info!(split = %split, "a new partition is read from its first record");
-                let asked = split.clone();
-                let offset = with_source(host, &source, move |source| source.start_of(&asked, true)).await?;
-                let start = SplitStart { split: split.clone(), offset };
-                let thread = self.started.threads.iter_mut().min_by_key(|thread| thread.splits);
-                let thread: &mut Thread = thread.ok_or_else(|| Error::bug("the job has no threads"))?;
-                let reader = if thread.reads.insert(index) {
-                    let starts = vec![start.clone()];
-                    Some(with_source(host, &source, move |source| source.reader(starts)).await?)
-                } else {
-                    None
-                };
-                thread.splits += 1;
-                let _ =
-                    thread.commands.send(Command::Assign { source: index, reader, splits: vec![(start, i64::MIN)] });
-                self.started.known[index].insert(split);
-                self.started.points.hit("runtime.discover.assigned");
-            }
+    }
+
+    /// Gives new splits to their threads. A job that is ending leaves them to the next start.
+    fn take_found(&mut self, found: Result<Vec<Found>>) -> Result<()> {
+        self.looking = None;
+        let found = found?;
+        for Found { source, thread, start, reader } in found.into_iter().filter(|_| self.phase == Phase::Running) {
+            tracing::info!(split = %start.split, "a new partition is read from its first record");
+            self.started.known[source].insert(start.split.clone());
+            let thread = &mut self.started.threads[thread];
+            thread.reads.insert(source);
+            thread.splits += 1;
+            let _ = thread.commands.send(Command::Assign { source, reader, splits: vec![(start, i64::MIN)] });
+            self.started.points.hit("runtime.discover.assigned");
         }
         Ok(())
     }
@@ -465,10 +453,10 @@ fn records(progress: &[WorkerProgress]) -> u64 {
     progress.iter().flat_map(|worker| &worker.sources).map(|counts| counts.records).sum()
 }
 
-/// Waits for the seal that is running, or for ever when there is none.
-async fn join(sealing: &mut Option<Answer<Sealed>>) -> Result<Sealed> {
-    match sealing {
-        Some(answer) => received(SEALING, answer.await)?,
+/// Waits for the task that is running, or for ever when there is none.
+async fn join<T>(what: &'static str, answer: &mut Option<Answer<T>>) -> Result<T> {
+    match answer {
+        Some(answer) => received(what, answer.await)?,
         None => std::future::pending().await,
     }
 }

@@ -62,19 +62,27 @@ pub(crate) fn check_identity(
     let mut all = BTreeMap::new();
     for (source, (_, identity)) in plan.sources.iter().zip(found) {
         let table = &source.spec.table;
-        let stored = head.and_then(|head| head.source_identity.get(table));
-        for (name, id) in stored.iter().flat_map(|stored| &stored.0) {
-            if let Some(now) = identity.0.get(name).filter(|now| *now != id && !other_input) {
-                return Err(Error::data(format!(
-                    "source '{table}': {name} is '{now}', the checkpoint was made with '{id}': this is not the same input (was it \
-                     deleted and created again?). Start with another 'pipeline.name' to read it from its beginning; for a copy that holds \
-                     the same records at the same offsets, start with --allow-other-input"
-                )));
-            }
+        let stored = head.and_then(|head| head.source_identity.get(table)).filter(|_| !other_input);
+        if let Some(stored) = stored {
+            same_input(table, stored, identity)?;
         }
         all.insert(table.clone(), identity.clone());
     }
     Ok(all)
+}
+
+/// Refuses an input that is not the one of the checkpoint, though it has its name.
+pub(crate) fn same_input(table: &str, stored: &SourceIdentity, found: &SourceIdentity) -> Result<()> {
+    for (name, id) in &stored.0 {
+        if let Some(now) = found.0.get(name).filter(|now| *now != id) {
+            return Err(Error::data(format!(
+                "source '{table}': {name} is '{now}', the checkpoint was made with '{id}': this is not the same input (was it \
+                 deleted and created again?). Start with another 'pipeline.name' to read it from its beginning; for a copy that holds \
+                 the same records at the same offsets, start with --allow-other-input"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Where every split begins: where the checkpoint says, or where its source says.

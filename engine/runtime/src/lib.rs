@@ -15,6 +15,7 @@ mod fork;
 mod ground;
 mod host;
 mod ingest;
+mod looks;
 mod outbox;
 mod points;
 mod progress;

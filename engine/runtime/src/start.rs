@@ -21,7 +21,8 @@ use crate::worker::{Reading, Worker};
 use aqueduct_checkpoint::{CommitBody, Cut, ShardLog};
 use aqueduct_core::json::JsonEncoder;
 use aqueduct_core::{
-    Claimed, Clock, Error, FailPoints, Host, Line, Result, Source, SourceReader, SplitId, SplitStart, TableColumn,
+    Claimed, Clock, Error, FailPoints, Host, Line, Result, Source, SourceIdentity, SourceReader, SplitId, SplitStart,
+    TableColumn,
 };
 use aqueduct_plan::JobPlan;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -51,6 +52,8 @@ pub(crate) struct Started {
     pub(crate) failures: channel::UnboundedReceiver<Error>,
     pub(crate) job: Arc<JobShared>,
     pub(crate) sources: Vec<SharedSource>,
+    /// What each source said of itself at the start, by table.
+    pub(crate) identity: BTreeMap<String, SourceIdentity>,
     /// Per source: splits that some thread reads.
     pub(crate) known: Vec<BTreeSet<SplitId>>,
     pub(crate) deliveries: Vec<Arc<Delivery>>,
@@ -129,7 +132,7 @@ pub(crate) async fn start(
         sealing: Sealing::new(plan.clone())?,
         state_dir: environment.state_dir,
         deliveries: deliveries.clone(),
-        identity,
+        identity: identity.clone(),
         totals,
         fired_up_to,
         moved: restored.moved,
@@ -151,6 +154,7 @@ pub(crate) async fn start(
         failures,
         job,
         sources,
+        identity,
         known,
         deliveries,
         clock,

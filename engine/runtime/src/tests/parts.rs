@@ -63,6 +63,8 @@ pub(super) struct Rows {
     /// How many rows may be read in all; raised by the test.
     pub(super) gate: Arc<std::sync::atomic::AtomicU64>,
     pub(super) bounded: bool,
+    /// Held by the test, it lets no look for partitions come back; what it holds is the identity that a look finds.
+    pub(super) identity: Arc<Mutex<SourceIdentity>>,
 }
 
 struct RowsReader {
@@ -84,7 +86,7 @@ impl Source for Rows {
     fn discover(&mut self) -> Result<(Vec<SplitId>, SourceIdentity)> {
         Ok((
             (0..self.splits.len() as i32).map(|partition| SplitId::new("rows", partition)).collect(),
-            SourceIdentity::default(),
+            self.identity.lock().unwrap().clone(),
         ))
     }
 

@@ -2,14 +2,15 @@
 
 use super::parts::{Row, Rows, World, expected, sample};
 use crate::{JobState, StatusBoard, StatusSnapshot, run};
-use aqueduct_core::{ErrorKind, Result};
+use aqueduct_core::{ErrorKind, Result, SourceIdentity};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
 fn rows(splits: &[Vec<Row>], gate: u64) -> Rows {
-    Rows { splits: Arc::new(splits.to_vec()), batch: 17, gate: Arc::new(AtomicU64::new(gate)), bounded: true }
+    let gate = Arc::new(AtomicU64::new(gate));
+    Rows { splits: Arc::new(splits.to_vec()), batch: 17, gate, bounded: true, identity: Arc::default() }
 }
 
 struct Running {
@@ -20,8 +21,15 @@ struct Running {
 }
 
 fn start(world: &World, rows: Rows, parallelism: usize, changed: bool) -> Running {
+    start_job(world, rows, parallelism, changed, false)
+}
+
+fn start_job(world: &World, rows: Rows, parallelism: usize, changed: bool, looks: bool) -> Running {
     let state = tempfile::tempdir().unwrap();
-    let job = world.job(rows, parallelism, state.path(), changed);
+    let mut job = world.job(rows, parallelism, state.path(), changed);
+    if looks {
+        job.settings.discovery_interval = Some(Duration::from_millis(1));
+    }
     let board = Arc::new(StatusBoard::default());
     let (stop, stopped) = watch::channel(false);
     Running { task: tokio::spawn(run(job, board.clone(), stopped)), board, stop, _state: state }
@@ -146,4 +154,53 @@ async fn a_bounded_input_that_grew_is_read_on() {
     let status = start(&world, rows(&splits, u64::MAX), 2, false).task.await.unwrap().unwrap();
     assert_eq!(status.ledger[0].rows_read, 2_000);
     assert!(status.ledger[0].closes());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_does_not_answer_a_look_holds_nothing_up() {
+    let splits = sample(3_000);
+    let world = World::new();
+    let mut input = rows(&splits, 500);
+    input.bounded = false;
+    let running = start_job(&world, input.clone(), 2, false, true);
+    let board = running.board.clone();
+    until("reading", || board.snapshot().run_records > 450).await;
+    let silence = input.identity.clone();
+    let silent = silence.lock().unwrap();
+    let commits = board.snapshot().checkpoint.run_commits;
+    // Every look that begins from now on hangs, and sealing goes on beside it.
+    input.gate.store(1_000, Ordering::SeqCst);
+    let wait = |what: &str, condition: &dyn Fn() -> bool| {
+        let begin = std::time::Instant::now();
+        while !condition() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{what} did not happen");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    tokio::task::block_in_place(|| {
+        wait("a commit", &|| board.snapshot().run_records > 950 && board.snapshot().checkpoint.run_commits > commits);
+        running.stop.send(true).unwrap();
+        wait("the end", &|| running.task.is_finished());
+    });
+    drop(silent);
+    assert_eq!(running.task.await.unwrap().unwrap().state, JobState::Stopped);
+    start(&world, rows(&splits, u64::MAX), 2, false).task.await.unwrap().unwrap();
+    assert_exact(&world, &splits);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_input_that_becomes_another_one_stops_the_job() {
+    let splits = sample(3_000);
+    let world = World::new();
+    let mut input = rows(&splits, 500);
+    input.bounded = false;
+    let id = |id: &str| SourceIdentity([("topic id".to_owned(), id.to_owned())].into());
+    *input.identity.lock().unwrap() = id("first");
+    let running = start_job(&world, input.clone(), 2, false, true);
+    let board = running.board.clone();
+    until("reading", || board.snapshot().run_records > 450).await;
+    *input.identity.lock().unwrap() = id("second");
+    let error = running.task.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::FixData, "{error}");
+    assert!(error.message().contains("'second'") && error.message().contains("not the same input"), "{error}");
 }
