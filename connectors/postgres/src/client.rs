@@ -13,10 +13,11 @@ use std::time::Duration;
 /// Longer than `statement_timeout`: the server ends a statement first; only a dead server or network comes this far.
 const ANSWER_WITHIN: Duration = Duration::from_secs(75);
 
-/// A stalled process must free the cursor's row before its successor's `lock_timeout`s add up; keepalives find a client
-/// that is gone; sessions do not inherit what a role's settings say about time zones.
-const SESSION: &str = "SET statement_timeout = '60s'; SET lock_timeout = '20s'; \
-    SET idle_in_transaction_session_timeout = '30s'; \
+/// The server ends the open transaction of a stalled process before the successor that waits for its row gives up:
+/// `lock_timeout` is the longer one. Keepalives find a client that is gone; sessions do not inherit what a role's settings
+/// say about time zones.
+const SESSION: &str = "SET statement_timeout = '60s'; SET lock_timeout = '30s'; \
+    SET idle_in_transaction_session_timeout = '20s'; \
     SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
     SET TimeZone = 'UTC'; SET client_min_messages = 'warning'";
 

@@ -206,15 +206,9 @@ fn a_silent_owner_holds_the_row_until_the_server_ends_it() {
         silent.lock_entries(&mine).await.unwrap();
         let since = world.now_ms();
         next.transaction(Boundary::Begin).await.unwrap();
-        assert_eq!(told("claim", next.lock_entries(&newer).await), "claim [55P03]");
-        let waited = world.now_ms() - since;
-        assert!((20_000..23_000).contains(&waited), "lock_timeout: {waited} ms");
-        drop(next);
-        let mut next = connected(database.as_ref()).await;
-        next.transaction(Boundary::Begin).await.unwrap();
         assert!(next.lock_entries(&newer).await.is_ok(), "freed by idle_in_transaction_session_timeout");
         let waited = world.now_ms() - since;
-        assert!((28_000..40_000).contains(&waited), "{waited} ms");
+        assert!((18_000..23_000).contains(&waited), "{waited} ms");
         assert_eq!(told("silent", silent.transaction(Boundary::Commit).await), "silent gone");
     });
 }

@@ -14,9 +14,9 @@ use std::time::Duration;
 use tokio::sync::oneshot::Sender;
 
 /// As the sink's sessions set it.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 /// As the sink's sessions set it.
-const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(30);
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(20);
 
 /// A row by its columns' names.
 pub type Row = BTreeMap<String, Value>;
