@@ -203,12 +203,7 @@ impl KafkaReader {
         let lane = &self.lanes[at];
         let place = format!("table '{}', topic '{}', partition {}", self.table, lane.split.topic, lane.split.partition);
         match trouble.code {
-            Code::LogTruncation => Error::data(format!(
-                "{place}: the log was cut short below offset {} and written again (an unclean election, or a broker with an older \
-                 disk): records that were read are no longer there, others stand in their place; restore the topic, or start the job \
-                 anew from where you accept the difference",
-                lane.next
-            )),
+            Code::LogTruncation => Error::data(cut_short(&place, lane.next)),
             Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::NoOffset => self.out_of_range(lane, &place),
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => Error::config(format!(
                 "{place}: it does not exist on this cluster: check the option 'topic' and whether the topic was deleted"
@@ -226,16 +221,30 @@ impl KafkaReader {
             let ask = |point| offsets::ask(consumer, &self.table, std::slice::from_ref(&lane.split), point);
             Ok((ask(Point::First)?[&lane.split], ask(Point::End)?[&lane.split]))
         });
-        let range = match range {
-            Ok((first, end)) => format!("it holds offsets {first} to {end} (the end is excluded) now"),
-            Err(error) => format!("which offsets it holds is not known ({})", error.message()),
-        };
-        Error::data(format!(
-            "{place}: offset {} is not there any more: {range}; records were deleted (retention) or the topic was recreated; raise the \
-             topic's retention, or start the job anew from where you accept the gap",
-            lane.next
-        ))
+        Error::data(match range {
+            // It was asked for when it was not there: the log has grown past it since.
+            Ok((first, end)) if (first..=end).contains(&lane.next) => cut_short(place, lane.next),
+            Ok((first, end)) => {
+                gone(place, lane.next, &format!("it holds offsets {first} to {end} (the end is excluded) now"))
+            }
+            Err(error) => gone(place, lane.next, &format!("which offsets it holds is not known ({})", error.message())),
+        })
     }
+}
+
+fn cut_short(place: &str, next: i64) -> String {
+    format!(
+        "{place}: the log was cut short below offset {next} and written again (an unclean election, or a broker with an older disk): \
+         records that were read are no longer there, others stand in their place; restore the topic, or start the job anew from \
+         where you accept the difference"
+    )
+}
+
+fn gone(place: &str, next: i64, range: &str) -> String {
+    format!(
+        "{place}: offset {next} is not there any more: {range}; records were deleted (retention) or the topic was recreated; raise \
+         the topic's retention, or start the job anew from where you accept the gap"
+    )
 }
 
 impl Lane {
