@@ -96,6 +96,19 @@ impl LittleMemory {
         None
     }
 
+    /// From now on there is no more than what is used already.
+    pub fn tighten(&self) {
+        let first = [("memory.usage_in_bytes", "memory.limit_in_bytes"), ("memory.current", "memory.max")];
+        let (used, limit) = first
+            .map(|(used, limit)| (self.0.join(used), self.0.join(limit)))
+            .into_iter()
+            .find(|(used, _)| used.exists())
+            .expect("a control group says what is used");
+        // A limit below what cannot be given back is refused.
+        let used = || std::fs::read_to_string(&used).expect("it can be read").trim().to_owned();
+        while std::fs::write(&limit, used()).is_err() {}
+    }
+
     /// What runs a program inside.
     pub fn wrapper(&self) -> Vec<String> {
         let enter = format!("echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"", self.0.display());

@@ -7,7 +7,7 @@
 use aqueduct_core::conformance::sink::{apply, batch, claim, spec};
 use aqueduct_core::{Connector, Cursor, ErrorKind, Sink};
 use aqueduct_firestore::FirestoreConnector;
-use aqueduct_tests::services::grpc::{Code, Verdict};
+use aqueduct_tests::services::grpc::{Code, Verdict, half};
 use aqueduct_tests::services::{Firestore, GrpcFront, unique};
 use std::time::{Duration, Instant};
 
@@ -91,14 +91,8 @@ async fn row_37_half_of_all_calls_refused_only_cost_time() {
     let collection = unique("half-refused");
     let mut sink = open_at(emulator, &front, &collection);
     let mut cursor = sink.open(&claim(1)).await.unwrap().0.0;
-    // Every call, reading the fence too; the turns of seven and two do not fall together.
-    let codes = [Code::Aborted, Code::ResourceExhausted, Code::Unavailable];
-    front.judge(move |_, call| match (call % 2, call % 7) {
-        (0, _) => Verdict::Pass,
-        (_, way @ 0..3) => Verdict::Refuse(codes[way as usize]),
-        (_, way @ 3..6) => Verdict::RefuseAfter(codes[way as usize - 3]),
-        _ => Verdict::CutAfter,
-    });
+    // Every kind of call, reading the fence too.
+    front.judge(half);
     for epoch in 1..=20 {
         deliver(sink.as_mut(), &mut cursor, epoch).await;
         assert_whole(emulator, &collection, epoch);

@@ -11,7 +11,7 @@
 use aqueduct_tests::main_job::{MainJob, Start, record_count};
 use aqueduct_tests::services::daemon::Daemon;
 use aqueduct_tests::services::gcs::{Fault, FaultKind};
-use aqueduct_tests::services::grpc::{Code, Verdict};
+use aqueduct_tests::services::grpc::{Code, Verdict, half};
 use aqueduct_tests::services::proxy::{Act, Rule};
 use aqueduct_tests::stage::{Fronts, Stage};
 use aqueduct_tests::watch::{self, Watch, number, sink};
@@ -136,21 +136,10 @@ fn databases(scene: &mut Scene) {
     }
     scene.survives("Firestore refuses half of its calls, half of them late", |scene| {
         let front = scene.fronts().firestore.as_ref().unwrap();
-        front.judge(|_, call| half(call));
+        front.judge(half);
         scene.lasts("Firestore refuses half");
         scene.fronts().heal();
     });
-}
-
-/// Every other call goes wrong, in turns of seven ways: before and after it was done.
-fn half(call: u64) -> Verdict {
-    let codes = [Code::Unavailable, Code::Aborted, Code::ResourceExhausted];
-    match (call % 2, (call / 2) % 7) {
-        (0, _) => Verdict::Pass,
-        (_, way @ 0..3) => Verdict::Refuse(codes[way as usize]),
-        (_, way @ 3..6) => Verdict::RefuseAfter(codes[way as usize - 3]),
-        _ => Verdict::CutAfter,
-    }
 }
 
 fn broker(scene: &mut Scene) {
@@ -180,7 +169,8 @@ fn cut_replies(scene: &mut Scene) {
     scene.survives("replies to commits are cut off, requests are lost", |scene| {
         let (stage, fronts) = (&scene.job.stage, scene.job.stage.fronts());
         for act in [Act::CutReply, Act::DropRequest] {
-            fronts.postgres.add(Rule::on(act.clone(), b"COMMIT").times(2));
+            // Whole, as it is sent: BEGIN says READ COMMITTED.
+            fronts.postgres.add(Rule::on(act.clone(), b"COMMIT\0").times(2));
             for request in [PRODUCE, TXN_OFFSET_COMMIT, END_TXN] {
                 fronts.kafka.add(Rule::kafka(act.clone(), request));
             }

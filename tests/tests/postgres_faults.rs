@@ -13,6 +13,8 @@ use aqueduct_tests::services::{Postgres, Proxy};
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::time::{Duration, Instant};
 
+/// Whole, as it is sent: BEGIN says READ COMMITTED.
+const COMMIT: &[u8] = b"COMMIT\0";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
@@ -83,12 +85,13 @@ async fn row_32_the_cursor_tells_what_became_of_a_commit() {
     let database = database(server, "").await;
     let proxy = Proxy::start(&format!("127.0.0.1:{}", server.port()));
     let mut sink = PostgresConnector.sink(&sink_at(server, proxy.port(), &database)).unwrap();
-    let mut cursor = sink.open(&claim(1)).await.unwrap().0.0;
-    let statements: [&[u8]; 4] = [b"BEGIN", b"aqueduct_cursor SET epoch", b"INSERT INTO", b"COMMIT"];
+    let statements: [&[u8]; 4] = [b"BEGIN", b", epoch = $6", b"INSERT INTO", COMMIT];
     let mut epoch = 0;
     for act in [Act::CutReply, Act::DropRequest] {
         for statement in statements {
             epoch += 1;
+            // A new session: a statement that one has prepared is not spelled out again.
+            let mut cursor = sink.open(&claim(1)).await.unwrap().0.0;
             proxy.add(Rule::on(act.clone(), statement));
             let again = deliver(sink.as_mut(), &mut cursor, epoch).await;
             assert!(again > 0, "{act:?} at {}: nothing was cut", String::from_utf8_lossy(statement));
@@ -106,7 +109,7 @@ async fn row_32_a_server_that_is_shut_down_during_a_commit_costs_nothing() {
     let mut cursor = sink.open(&claim(1)).await.unwrap().0.0;
     for epoch in 1..=4 {
         let struck = proxy.struck();
-        proxy.add(Rule::on(Act::CutReplyAndRefuse, b"COMMIT"));
+        proxy.add(Rule::on(Act::CutReplyAndRefuse, COMMIT));
         let shut = async {
             while proxy.struck() == struck {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -118,6 +121,36 @@ async fn row_32_a_server_that_is_shut_down_during_a_commit_costs_nothing() {
         tokio::join!(deliver(sink.as_mut(), &mut cursor, epoch), shut);
         assert_whole(&server, &database, epoch).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_33_a_successor_waits_until_the_server_ends_a_stopped_owners_transaction() {
+    let server = Postgres::shared();
+    let database = database(server, "").await;
+    let proxy = Proxy::start(&format!("127.0.0.1:{}", server.port()));
+    let mut stopped = PostgresConnector.sink(&sink_at(server, proxy.port(), &database)).unwrap();
+    let mut cursor = stopped.open(&claim(1)).await.unwrap().0.0;
+    deliver(stopped.as_mut(), &mut cursor, 1).await;
+    // Its transaction holds the cursor's row and all rows of the table, and nothing more is heard of it.
+    proxy.add(Rule::on(Act::Swallow, COMMIT));
+    let stopped = tokio::spawn(async move {
+        let outcome = once(stopped.as_mut(), 1, 2).await;
+        (stopped, outcome)
+    });
+    let begin = Instant::now();
+    while proxy.struck() == 0 {
+        assert!(begin.elapsed() < PATIENCE, "no COMMIT comes");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // The successor opens at the first try: its patience is longer than the server's.
+    let mut next = PostgresConnector.sink(&sink_at(server, server.port(), &database)).unwrap();
+    let reached = next.open(&claim(2)).await.unwrap();
+    assert_eq!(reached.0.0, 1, "what was not committed does not count");
+    proxy.heal();
+    let (mut stopped, outcome) = stopped.await.unwrap();
+    assert_eq!(outcome.expect_err("its session is gone").kind(), ErrorKind::Retry);
+    assert_eq!(stopped.open(&claim(1)).await.expect_err("there is a newer owner").kind(), ErrorKind::Fenced);
+    assert_whole(server, &database, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -224,10 +257,12 @@ async fn row_36_a_call_that_is_dropped_half_way_leaves_no_transaction_open() {
     let mut sink = PostgresConnector.sink(&sink_at(server, proxy.port(), &database)).unwrap();
     let (mut cursor, mut dropped) = (sink.open(&claim(1)).await.unwrap().0.0, 0);
     let mut watcher = server.connect(&database).await;
-    proxy.weather(Weather { latency: Duration::from_millis(40), ..Weather::default() });
+    let slow = Weather { latency: Duration::from_millis(40), ..Weather::default() };
     // Every answer takes 80 ms: BEGIN, the cursor, the rows and COMMIT are each dropped on their way and on their way back.
     for (epoch, moment) in (1..).zip([10, 50, 90, 130, 170, 210, 250, 290, 330, 370]) {
+        proxy.weather(slow);
         let cut = tokio::time::timeout(Duration::from_millis(moment), once(sink.as_mut(), cursor, epoch)).await;
+        proxy.weather(Weather::default());
         dropped += u32::from(cut.is_err());
         let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
                     AND xact_start IS NOT NULL";

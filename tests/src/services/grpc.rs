@@ -40,6 +40,22 @@ pub enum Verdict {
     CutAfter,
 }
 
+/// A judge for whom half of all calls go wrong, in seven ways: before and after they were done. Which ones is drawn from the
+/// call's number, so that no client's steps fall in with it.
+pub fn half(_path: &str, call: u64) -> Verdict {
+    let codes = [Code::Unavailable, Code::Aborted, Code::ResourceExhausted];
+    // The finishing steps of SplitMix64.
+    let mut draw = call.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    draw = (draw ^ (draw >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    draw ^= draw >> 27;
+    match (draw % 2, (draw >> 8) % 7) {
+        (0, _) => Verdict::Pass,
+        (_, way @ 0..3) => Verdict::Refuse(codes[way as usize]),
+        (_, way @ 3..6) => Verdict::RefuseAfter(codes[way as usize - 3]),
+        _ => Verdict::CutAfter,
+    }
+}
+
 type Judge = Box<dyn FnMut(&str, u64) -> Verdict + Send>;
 
 struct Shared {

@@ -37,6 +37,8 @@ pub enum Act {
     CutReply,
     /// As [`Act::CutReply`], and every later connection is refused until [`Proxy::heal`].
     CutReplyAndRefuse,
+    /// The server never sees it, nor anything else: from here on all is swallowed, as by [`Proxy::swallow`].
+    Swallow,
     /// The server never sees it; the client gets these bytes, and the connection ends.
     Answer(Vec<u8>),
 }

@@ -86,7 +86,7 @@ async fn row_44_lost_packets_and_small_ones_only_cost_time() {
 /// The first owner loses one service from sight while a second one, who sees all of them, takes over. When it sees again, it
 /// must have shown nothing, and must know that it is not the owner.
 async fn cut_in_half(name: &str, cut: impl Fn(&Ways) -> &Proxy) {
-    let job = MainJob::prepare_slow(name, 20_000, 52, 14).await;
+    let job = MainJob::prepare_slow(name, 20_000, 52, SLOW).await;
     let mut start = Start { checkpoints: Some(Gcs::shared().url("checkpoints")), interval_ms: 200, ..Start::default() };
     let direct = start.clone();
     let _alone = PROXY.lock().await;
@@ -103,8 +103,7 @@ async fn cut_in_half(name: &str, cut: impl Fn(&Ways) -> &Proxy) {
     });
     ways.all().for_each(Proxy::heal);
     ends_with(&mut first, FENCED);
-    ends_with(&mut second, Some(0));
-    job.verify(&direct).await;
+    finishes(&job, &mut second, &direct).await;
 }
 
 #[tokio::test]
@@ -119,7 +118,7 @@ async fn row_45_an_owner_that_sees_kafka_and_not_the_store_shows_nothing() {
 
 #[tokio::test]
 async fn row_21_owners_that_take_over_from_each_other_all_the_time_still_get_on() {
-    let job = MainJob::prepare_slow("row-21", 20_000, 53, 20).await;
+    let job = MainJob::prepare_slow("row-21", 20_000, 53, SLOW).await;
     let start = Start { interval_ms: 100, ..Start::default() };
     let (mut owners, mut epochs): (Vec<Daemon>, Vec<u64>) = (Vec::new(), Vec::new());
     for _ in 0..6 {
@@ -137,6 +136,5 @@ async fn row_21_owners_that_take_over_from_each_other_all_the_time_still_get_on(
     for mut owner in owners {
         ends_with(&mut owner, FENCED);
     }
-    ends_with(&mut last, Some(0));
-    job.verify(&start).await;
+    finishes(&job, &mut last, &start).await;
 }

@@ -74,7 +74,7 @@ const FIXED: &str = "auto.create.topics.enable=false\n\
     log.retention.ms=-1\n\
     log.segment.bytes=268435456\n\
     log.message.timestamp.after.max.ms=9223372036854775807\n\
-    message.max.bytes=10485760\n\
+    message.max.bytes=12582912\n\
     quota.window.num=2\n\
     num.network.threads=2\n\
     num.io.threads=4\n\

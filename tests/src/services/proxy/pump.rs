@@ -172,6 +172,14 @@ async fn passes(shared: &Shared, link: &Link, way: Way, piece: &[u8], frames: &m
             link.then_refuse.store(act == Act::CutReplyAndRefuse, Ordering::Relaxed);
             true
         }
+        Some(Act::Swallow) => {
+            shared.weather.send_replace(Weather {
+                swallow_requests: true,
+                swallow_replies: true,
+                ..Weather::default()
+            });
+            true
+        }
         Some(Act::Answer(bytes)) => {
             // The rest of the request is taken in first: closing with unread bytes would destroy the answer.
             let mut ignored = [0; PIECE];
