@@ -29,12 +29,26 @@ fn until_epoch(job: &MainJob, start: &Start, run: &mut Daemon, least: u64) {
     }
 }
 
-/// A job that has sealed some epochs and was stopped well: every sink stands at the newest one.
+/// The newest epoch that brought rows for the topic, which nobody can take back.
+fn newest_with_rows(job: &MainJob, start: &Start) -> u64 {
+    let appended = |epoch: &u64| {
+        let outbox = job.shown(start, Some(*epoch))["body"]["outbox"].clone();
+        outbox.as_array().unwrap().iter().any(|segment| segment["sink"] == "results_topic")
+    };
+    (1..=job.epoch(start)).rev().find(appended).unwrap_or(0)
+}
+
+/// A job that has sealed some epochs, of which one of the newest has results, and was stopped well: every sink has all of them.
 async fn stopped(name: &str, seed: u64) -> (MainJob, Start) {
     let job = MainJob::prepare_slow(name, record_count() / 8, seed, 10).await;
     let start = Start { interval_ms: 200, ..Start::default() };
     let mut run = job.start(&start);
-    until_epoch(&job, &start, &mut run, 6);
+    let mut least = 6;
+    until_epoch(&job, &start, &mut run, least);
+    while newest_with_rows(&job, &start) < 4 {
+        least += 1;
+        until_epoch(&job, &start, &mut run, least);
+    }
     run.signal(libc::SIGTERM);
     assert_eq!(run.wait(Duration::from_secs(60)).and_then(|status| status.code()), Some(0), "{}", run.log_tail());
     job.read_freely();
@@ -45,17 +59,22 @@ fn lineage(job: &MainJob, start: &Start, number: u32) -> PathBuf {
     PathBuf::from(job.checkpoint_url(start)).join(format!("{}/L{number}/s0", job.name))
 }
 
-/// A state file that the newest checkpoint has and the one before it has not.
-fn newest_state_file(job: &MainJob, start: &Start) -> PathBuf {
-    let epoch = job.epoch(start);
+/// A state file of the newest checkpoint, and the newest epoch that does without it: that is where a start can go back to.
+fn newest_state_file(job: &MainJob, start: &Start) -> (PathBuf, u64) {
     let objects = |epoch| {
         let shown = job.shown(start, Some(epoch));
         let files = shown["body"]["state_files"].as_array().unwrap().clone();
         files.iter().map(|file| file["object"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let before = objects(epoch - 1);
-    let new = objects(epoch).into_iter().find(|object| !before.contains(object));
-    lineage(job, start, 1).join(new.expect("every checkpoint has a file of its own"))
+    let newest = job.epoch(start);
+    let mine = objects(newest);
+    for before in (1..newest).rev() {
+        let theirs = objects(before);
+        if let Some(file) = mine.iter().find(|object| !theirs.contains(object)) {
+            return (lineage(job, start, 1).join(file), before);
+        }
+    }
+    panic!("all checkpoints have the same files");
 }
 
 fn flip(file: &PathBuf) {
@@ -79,11 +98,10 @@ fn refused(job: &MainJob, start: &Start, code: i32, parts: &[&str]) {
 
 async fn falls_back(name: &str, seed: u64, harm: impl Fn(&PathBuf), what: &str) {
     let (job, start) = stopped(name, seed).await;
-    let (epoch, file) = (job.epoch(&start), newest_state_file(&job, &start));
+    let (epoch, (file, before)) = (job.epoch(&start), newest_state_file(&job, &start));
     job.state(&start, "verify", &[]).expect(0, &["whole", &format!("restorable: epoch {epoch}")]);
     harm(&file);
     let hash = file.file_name().unwrap().to_string_lossy().into_owned();
-    let before = epoch - 1;
     let parts = [what, &hash, &format!("restorable: epoch {before}"), "on-damage=fall-back", "rewind"];
     job.state(&start, "verify", &[]).expect(3, &parts);
     // As configured by default: refused, by name, and nothing is begun.
@@ -119,7 +137,7 @@ async fn a_deleted_file_of_the_newest_checkpoint() {
 #[tokio::test]
 async fn a_start_that_dies_while_it_goes_back_is_made_good() {
     let (job, start) = stopped("twice", 33).await;
-    flip(&newest_state_file(&job, &start));
+    flip(&newest_state_file(&job, &start).0);
     for point in ["checkpoint.begin.before-copy", "checkpoint.begin.after-copy", "checkpoint.begin.after-record"] {
         let env = vec![("AQUEDUCT_FAIL_POINT".to_owned(), point.to_owned())];
         let mut run = job.start(&Start { env, ..with(&start, &FALL_BACK) });
@@ -136,19 +154,22 @@ async fn a_start_that_dies_while_it_goes_back_is_made_good() {
 async fn a_damaged_record_is_not_guessed() {
     let (job, start) = stopped("record", 34).await;
     let epoch = job.epoch(&start);
-    let mut records: Vec<PathBuf> =
-        std::fs::read_dir(lineage(&job, &start, 1).join("log")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    records.sort();
-    let newest = records.pop().unwrap();
-    let whole = std::fs::read(&newest).unwrap();
-    flip(&newest);
-    let name = newest.file_name().unwrap().to_string_lossy().into_owned();
+    // Rows of the topic cannot be taken back: the record is that of the newest epoch which has some, and with it go the newer ones.
+    let last = newest_with_rows(&job, &start);
+    let root = PathBuf::from(job.checkpoint_url(&start));
+    let record = |epoch: u64| root.join(job.shown(&start, Some(epoch))["object"].as_str().unwrap());
+    let gone: Vec<(PathBuf, Vec<u8>)> =
+        (last..=epoch).map(record).map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    gone.iter().for_each(|(path, _)| flip(path));
+    let name = gone.last().unwrap().0.file_name().unwrap().to_string_lossy().into_owned();
     refused(&job, &start, 3, &[&name, "is damaged"]);
     refused(&job, &with(&start, &FALL_BACK), 3, &[&name, "is damaged", "results_topic", "twice", "rewind"]);
-    std::fs::remove_file(&newest).unwrap();
+    gone.iter().for_each(|(path, _)| std::fs::remove_file(path).unwrap());
     refused(&job, &with(&start, &FALL_BACK), 3, &["results_topic", "twice"]);
     // Somebody restores it: the job goes on as if nothing had been, in its own line.
-    std::fs::write(&newest, &whole).unwrap();
+    for (path, whole) in &gone {
+        std::fs::write(path, whole).unwrap();
+    }
     let mut run = job.start(&start);
     until_epoch(&job, &start, &mut run, epoch + 1);
     run.wait(Duration::from_secs(300));
@@ -161,8 +182,9 @@ async fn a_damaged_record_is_not_guessed() {
 async fn an_operator_goes_back() {
     let (job, start) = stopped("rewound", 35).await;
     let epoch = job.epoch(&start);
-    let (to, far) = ((epoch - 2).to_string(), "1".to_owned());
-    job.verb(&start, &["rewind"], &["--to-epoch", &far, "--yes"]).expect(2, &["cannot go back to epoch 1", "kept are"]);
+    let (to, far) = ((newest_with_rows(&job, &start) - 1).to_string(), (epoch + 5).to_string());
+    let parts = [&format!("cannot go back to epoch {far}"), "kept are"];
+    job.verb(&start, &["rewind"], &["--to-epoch", &far, "--yes"]).expect(2, &parts);
     let parts = [
         "results_topic",
         "appended to the topic a second time",

@@ -79,7 +79,8 @@ async fn a_job_moves_to_another_cloud_and_goes_on_exactly() {
     // The process of the old folder is fenced in every sink.
     let mut old = job.start(&Start { more: Vec::new(), ..here.clone() });
     assert_eq!(old.wait(Duration::from_secs(60)).and_then(|status| status.code()), Some(5), "{}", old.log_tail());
-    job.verify_moved(&[&here, &there]).await;
+    // Only its own folder can have changed: late rows may stand there that the job has written in its new folder.
+    job.verify_results().await;
 }
 
 /// Killed while one sink was behind; the savepoint of the dead job delivers what that sink lacks, and nothing twice.
@@ -175,7 +176,11 @@ async fn what_does_not_fit_a_savepoint_is_refused_by_name() {
         ..Start::default()
     });
     assert_eq!(other.wait(Duration::from_secs(60)).and_then(|status| status.code()), Some(2), "{}", other.log_tail());
-    assert!(other.log().contains("_metadata") || other.log().contains("does not exist"), "{}", other.log_tail());
+    assert!(
+        other.log().contains("there is no savepoint in") && other.log().contains("_metadata"),
+        "{}",
+        other.log_tail()
+    );
     job.edit("SUM(size_bytes)", "MAX(size_bytes)");
     run("another", &[], 2, &["image_metrics", "another query"]);
     assert!(!job.folder().join(format!("another/{}/L2", job.name)).exists(), "a refused savepoint begins nothing");

@@ -262,7 +262,7 @@ impl Sink for FilesystemSink {
         let standings = ledger.standings(job).await.map_err(named)?;
         let words = match self.config.layout {
             Layout::Epoch(_) => {
-                "files are written under the new lineage's name, and the old ones count no more: the ledger says so; whoever reads the                  folders without the ledger sees both"
+                "files are written under the new lineage's name, and the old ones count no more: the ledger says so; whoever reads the folders without the ledger sees both"
             }
             Layout::ObjectPerRow(_) => "objects of the same name are replaced",
         };

@@ -10,7 +10,7 @@ use crate::errors::{self, Complaint};
 use crate::options::{Guarantee, SinkOptions};
 use crate::rows::Rows;
 use crate::transactions;
-use aqueduct_core::{Claimed, Cursor, Epoch, Error, ErrorKind, FailPoints, Line, Result, Standing};
+use aqueduct_core::{Claimed, Cursor, Epoch, Error, ErrorKind, FailPoints, JobName, Line, Result, ShardId, Standing};
 use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +63,21 @@ impl Writer {
         }
     }
 
+    /// Ends the transaction that an older process may have left open, and keeps that process from committing it.
+    pub(crate) async fn end_older(broker: &dyn Broker, plan: &Plan, job: &JobName, shard: ShardId) -> Result<()> {
+        let Some(transactional_id) = transactions::transactional_id(&plan.options, job, shard, &plan.table) else {
+            return Ok(());
+        };
+        let group = cursor::group(job, shard, &plan.table);
+        let mut link = broker.connect(&Identity { job: job.as_str().to_owned(), group, transactional_id }).await?;
+        let ended = match link.produce().await {
+            Ok(()) => link.step(Step::Init).await.map_err(|failure| cannot_begin(&plan.table, failure)),
+            Err(error) => Err(error),
+        };
+        link.close().await;
+        ended
+    }
+
     async fn take_fence(&mut self, others: &[Standing]) -> Result<Cursor> {
         let transactional = self.plan.options.guarantee == Guarantee::ExactlyOnce;
         // Before `init_transactions`, so that a process that is too old does not disturb the owner. A predecessor that died
@@ -78,7 +93,7 @@ impl Writer {
         self.link.produce().await?;
         if transactional {
             self.plan.points.hit("sink.kafka.before-init");
-            self.link.step(Step::Init).await.map_err(|failure| self.cannot_begin(failure))?;
+            self.link.step(Step::Init).await.map_err(|failure| cannot_begin(&self.plan.table, failure))?;
             self.plan.points.hit("sink.kafka.after-init");
         }
         let stored = self.stored(STABLE).await?;
@@ -95,17 +110,6 @@ impl Writer {
     async fn stored(&mut self, patience: Duration) -> Result<Option<Stored>> {
         let mark = self.link.stored(patience).await?;
         mark.map(|mark| Stored::read(&mark, &self.plan.table, &self.identity.group)).transpose()
-    }
-
-    fn cannot_begin(&self, failure: Failure) -> Error {
-        match failure {
-            Failure::Told(error) => error,
-            Failure::Client(trouble) => described(
-                &format!("table '{}': the Kafka transactions cannot begin", self.plan.table),
-                &trouble.own.clone(),
-                *trouble,
-            ),
-        }
     }
 
     /// Makes the rows of `epoch` visible and moves the cursor from `after` to it.
@@ -247,6 +251,15 @@ fn caused(error: Error, trouble: Trouble) -> Error {
     match trouble.source {
         Some(source) => error.with_source(source),
         None => error,
+    }
+}
+
+fn cannot_begin(table: &str, failure: Failure) -> Error {
+    match failure {
+        Failure::Told(error) => error,
+        Failure::Client(trouble) => {
+            described(&format!("table '{table}': the Kafka transactions cannot begin"), &trouble.own.clone(), *trouble)
+        }
     }
 }
 

@@ -115,6 +115,10 @@ impl Sink for KafkaSink {
         self.plan.line = line.clone();
     }
 
+    async fn settle(&mut self, job: &JobName, shard: ShardId) -> Result<()> {
+        Writer::end_older(self.broker.as_ref(), &self.plan, job, shard).await
+    }
+
     async fn survey(&mut self, job: &JobName, shard: ShardId) -> Result<Survey> {
         let group = cursor::group(job, shard, &self.plan.table);
         let identity = Identity { job: job.as_str().to_owned(), group: group.clone(), transactional_id: String::new() };

@@ -118,6 +118,12 @@ pub trait Sink: Send {
     /// was never opened for is [`Line::begin`]'s decision. Without it such a lineage begins at [`Epoch::ZERO`].
     fn follow(&mut self, _line: &Line) {}
 
+    /// Ends what a process of the job's shard has left half done and that hides the truth from [`Sink::survey`], such as an open
+    /// transaction. It fences a process that still runs, so it is called only by who takes the shard over. Works before `open`.
+    async fn settle(&mut self, _job: &JobName, _shard: ShardId) -> Result<()> {
+        Ok(())
+    }
+
     /// What the external system knows of the job's shard, without changing or fencing anything. Works before `open`.
     async fn survey(&mut self, _job: &JobName, _shard: ShardId) -> Result<Survey> {
         Ok(Survey::default())

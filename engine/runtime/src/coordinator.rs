@@ -302,6 +302,8 @@ impl Coordinator {
             match split {
                 Some(split) if split.next >= state.next => {}
                 Some(split) if !split.ended => return Ok(()),
+                // Its thread has not begun with it.
+                None if self.started.is_known(state) => return Ok(()),
                 _ => {
                     return Err(Error::data(format!(
                         "epoch {} cannot be cut again after damage: {} of '{}' ends before offset {}, up to which it was read then. \

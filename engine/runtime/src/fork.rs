@@ -65,6 +65,8 @@ async fn survey(
     for (sink, table) in sinks.iter_mut().zip(&plan.sinks) {
         let table = &table.spec.table;
         let named = |error: Error| error.context(format!("sink '{table}'"));
+        // Who asks here takes the shard over, or has taken it.
+        sink.settle(job, SHARD).await.map_err(named)?;
         let mut own = sink.survey(job, SHARD).await.map_err(named)?;
         for other in others {
             own.standings.extend(sink.survey(other, SHARD).await.map_err(named)?.standings);

@@ -84,6 +84,12 @@ pub(crate) async fn ground(
                 gone_back = true;
                 fork::go_back(plan, settings, site, sinks, lineage, error.message()).await?;
             }
+            Err(error) if error.kind() == ErrorKind::FixData && settings.on_damage == OnDamage::Refuse => {
+                return Err(Error::data(format!(
+                    "{error}. Or start with -D execution.checkpointing.on-damage=fall-back to go back to the newest whole checkpoint; \
+                     `aqueduct state verify` says which that is"
+                )));
+            }
             outcome => return outcome,
         }
     }

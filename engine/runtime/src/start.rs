@@ -18,6 +18,7 @@ use crate::seal::Sealing;
 use crate::status::{CheckpointStatus, StatusBoard, StatusSnapshot};
 use crate::window::WindowOperator;
 use crate::worker::{Reading, Worker};
+use aqueduct_checkpoint::record::SplitState;
 use aqueduct_checkpoint::{CommitBody, Cut, ShardLog};
 use aqueduct_core::json::JsonEncoder;
 use aqueduct_core::{
@@ -75,6 +76,12 @@ impl Started {
     /// The owner of log and state, once.
     pub(crate) fn take_epochs(&mut self) -> Option<Box<Epochs>> {
         self.epochs.take()
+    }
+
+    /// Whether the split was given to a thread, which may not have begun with it yet.
+    pub(crate) fn is_known(&self, state: &SplitState) -> bool {
+        let mut tables = self.plan.sources.iter().zip(&self.known);
+        tables.any(|(source, splits)| source.spec.table == state.source && splits.contains(&state.split))
     }
 }
 

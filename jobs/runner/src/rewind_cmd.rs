@@ -46,6 +46,12 @@ pub(crate) async fn run(args: RewindArgs) -> Result<()> {
         )));
     }
     let mut sinks = connectors::sinks(&planned.plan, &planned.connectors, &points)?;
+    if args.yes {
+        for (sink, table) in sinks.iter_mut().zip(&planned.plan.sinks) {
+            let named = |error: Error| error.context(format!("sink '{}'", table.spec.table));
+            sink.settle(&name, SHARD).await.map_err(named)?;
+        }
+    }
     let (lines, least) = look_at_sinks(&planned.plan, &mut sinks, &name, &from, to).await?;
     exit::say(&announcement(&name, &newest, &from, to, &commits, &lines));
     confirm(args.yes)?;

@@ -155,8 +155,11 @@ fn assemble(planned: PlannedJob, state: &StateDir) -> Result<Job> {
 fn savepoint(args: &RunArgs, planned: &PlannedJob) -> Result<Option<FromSavepoint>> {
     let Some(url) = &args.from_savepoint else { return Ok(None) };
     let url = url.trim_end_matches("/_metadata").trim_end_matches('/').to_owned();
-    let (store, root) = open_checkpoints(&url, planned.settings.checkpoint_endpoint.clone(), false)
-        .map_err(|error| error.context("--from-savepoint"))?;
+    let (store, root) = open_checkpoints(&url, planned.settings.checkpoint_endpoint.clone(), false).map_err(|error| {
+        error.context(format!(
+            "--from-savepoint: there is no savepoint in {url}, name the folder that `aqueduct savepoint` printed (it holds _metadata)"
+        ))
+    })?;
     let place = Place { points: fail_points::armed()?, ..Place::new(store, root) };
     Ok(Some(FromSavepoint { place, url, confirmed: args.yes }))
 }
