@@ -94,6 +94,17 @@ def accept(check, folder):
             print(f"ok: {what}: {len(load(path))} objects accepted without a warning, the pod was made under restricted")
 
 
+def accept_savepoint(check, folder):
+    """The hook before an upgrade: its pod too is made under the enforced profile."""
+    path = str(Path(folder) / "extra-savepoint.yaml")
+    check.must("with savepoints", check.cluster.kubectl(*APPLY, "-f", path))
+    made = lambda: "pod/" in check.cluster.kubectl("get", "pod", "-n", SPACE, "-l", "job-name=image-metrics-savepoint", "-o", "name").stdout
+    check.cluster.wait("the pod that takes the savepoint", made, 60)
+    check.must("removal", check.cluster.kubectl("delete", "--wait=true", "-f", path))
+    check.no_pod()
+    print("ok: helm gke with savepoints: the hook's pod was made under restricted")
+
+
 def variant(thing, change):
     broken = copy.deepcopy(thing)
     change(broken)
@@ -207,6 +218,8 @@ def main(folder):
         prepare(check)
         if not check.faults:
             accept(check, folder)
+        if not check.faults:
+            accept_savepoint(check, folder)
         if not check.faults:
             objects, pods = refuse_objects(check, folder), refuse_pods(check, folder)
             print(f"ok: refused: {objects} broken objects and {pods} unsafe pods, each for its own reason")

@@ -6,9 +6,6 @@
 {{- if not .Values.checkpointDir }}
 {{- fail "checkpointDir: name a folder in a bucket, such as gs://my-checkpoints/aqueduct. Without one the state would lie in the pod and be lost with it." }}
 {{- end }}
-{{- if or (eq .Values.upgradeMode "savepoint") .Values.initialSavepoint }}
-{{- fail "upgradeMode: savepoint and initialSavepoint need a binary with savepoints, which this version is not; last-state goes on from the newest checkpoint." }}
-{{- end }}
 {{- if and (eq .Values.upgradeMode "savepoint") (not .Values.savepointDir) }}
 {{- fail "upgradeMode: savepoint needs savepointDir: the folder that savepoints are written to before each upgrade." }}
 {{- end }}
