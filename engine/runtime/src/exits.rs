@@ -89,9 +89,16 @@ fn utc(mut builder: TimestampMillisecondBuilder) -> ArrayRef {
 /// The rows of `aqueduct$late`, ordered by origin so that the same contents give the same batch.
 pub(crate) fn late_batch(mut rows: Vec<LateRow>, queries: &[String], sources: &[String]) -> Result<RecordBatch> {
     rows.sort_by(|a, b| (a.query, &a.topic, a.partition, a.offset).cmp(&(b.query, &b.topic, b.partition, b.offset)));
-    let mut text: [StringBuilder; 4] = std::array::from_fn(|_| StringBuilder::new());
-    let mut numbers: [Int64Builder; 2] = std::array::from_fn(|_| Int64Builder::new());
-    let mut times: [TimestampMillisecondBuilder; 3] = std::array::from_fn(|_| TimestampMillisecondBuilder::new());
+    let count = rows.len();
+    let bytes = |of: fn(&LateRow) -> usize| rows.iter().map(of).sum::<usize>();
+    let queries_bytes = rows.iter().map(|row| queries[row.query].len()).sum::<usize>();
+    let sources_bytes = rows.iter().map(|row| sources[row.source].len()).sum::<usize>();
+    // Exact: an array that grows by doubling leaves a trail of freed blocks in every size that an allocator keeps pages for.
+    let mut text = [queries_bytes, sources_bytes, bytes(|row| row.topic.len()), bytes(|row| row.row.len())]
+        .map(|bytes| StringBuilder::with_capacity(count, bytes));
+    let mut numbers: [Int64Builder; 2] = std::array::from_fn(|_| Int64Builder::with_capacity(count));
+    let mut times: [TimestampMillisecondBuilder; 3] =
+        std::array::from_fn(|_| TimestampMillisecondBuilder::with_capacity(count));
     for row in &rows {
         text[0].append_value(&queries[row.query]);
         text[1].append_value(&sources[row.source]);

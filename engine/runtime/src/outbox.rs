@@ -14,6 +14,9 @@ const BATCH_ROWS: usize = 16_384;
 /// A segment is closed when it has grown to this.
 const SEGMENT_BYTES: usize = 16 << 20;
 
+/// About what a segment has besides its columns.
+const HEAD_BYTES: usize = 4 << 10;
+
 /// Encoded rows and how many they are.
 #[derive(Debug, Clone)]
 pub(crate) struct Segment {
@@ -35,7 +38,10 @@ pub(crate) fn encode(batches: &[RecordBatch]) -> Result<Vec<Segment>> {
             let rows = BATCH_ROWS.min(batch.num_rows() - from);
             let (mut writer, held) = match open.take() {
                 Some(open) => open,
-                None => (StreamWriter::try_new(Vec::new(), batch.schema_ref())?, 0),
+                None => {
+                    let room = batch.get_array_memory_size().min(SEGMENT_BYTES) + HEAD_BYTES;
+                    (StreamWriter::try_new(Vec::with_capacity(room), batch.schema_ref())?, 0)
+                }
             };
             writer.write(&batch.slice(from, rows))?;
             from += rows;

@@ -55,7 +55,7 @@ const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 fn main() {
     // Freed pages go back at once and huge pages are off (the crate's feature `no_thp`): memory is what is in use, and does not
-    // creep up with the number of batches. Measured: README, "What it needs".
+    // creep up with the number of batches. Measured: benches/NOTES.md, "Memory".
     // SAFETY: a plain setter of a number; no other thread runs yet.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) };
     exit::install_panic_hook();

@@ -15,7 +15,7 @@ use indicatif::MultiProgress;
 use object_store::{ObjectStore, path::Path};
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -29,10 +29,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // Input is read on threads of the engine's own; these carry sinks and stores. Every thread keeps an allocator's
-        // pages, so few that live long hold less memory than many that come and go.
+        // Input is read on threads of the engine's own; these carry sinks and stores. Every thread holds pages of the
+        // allocator's, emptied ones too: so there are few, those for blocking calls end soon, and a thread that waits gives
+        // its empty pages back (by itself the allocator does so only as it allocates on). Measured: benches/NOTES.md, "Memory".
         .worker_threads(2)
-        .max_blocking_threads(16)
+        .max_blocking_threads(6)
+        .thread_keep_alive(Duration::from_millis(250))
+        // SAFETY: concerns the calling thread's own heap only.
+        .on_thread_park(|| unsafe { libmimalloc_sys::mi_collect(false) })
         .thread_name("aqueduct-io")
         .build()
         .map_err(|error| Error::bug(format!("cannot start the asynchronous runtime: {error}")))?;
