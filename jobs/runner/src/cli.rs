@@ -125,6 +125,7 @@ pub(crate) enum Verb {
     #[command(subcommand, after_help = TXN_EXAMPLES)]
     Txn(TxnVerb),
     /// List the fail points that tests can arm.
+    #[cfg(feature = "fail-points")]
     #[command(hide = true)]
     FailPoints,
 }

@@ -85,6 +85,7 @@ fn start(verb: Verb) -> Result<()> {
         Verb::Stop(args) => wait(stop_cmd::run(args)),
         Verb::Rewind(args) => wait(rewind_cmd::run(args)),
         Verb::Txn(verb) => wait(txn_cmd::run(verb)),
+        #[cfg(feature = "fail-points")]
         Verb::FailPoints => {
             fail_points::list();
             Ok(())
