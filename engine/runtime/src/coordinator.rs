@@ -7,12 +7,12 @@ use crate::config::Settings;
 use crate::epochs::{Barrier, Committed, Epochs};
 use crate::host::{self, Answer, received};
 use crate::looks::{self, CHECKING, Found, LOOKING};
-use crate::progress::{Command, Cut, Event, SourceCounts, WorkerProgress};
+use crate::progress::{Command, Cut, Event, SourceCounts, SplitProgress, WorkerProgress, shard_watermark};
 use crate::repeat;
 use crate::start::{Started, with_source};
 use crate::status::{JobState, StatusBoard, StatusSnapshot};
 use crate::view;
-use aqueduct_core::{Error, EventTime, Result, SplitStart, Watermark};
+use aqueduct_core::{Error, EventTime, Result, SplitStart};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -223,7 +223,7 @@ impl Coordinator {
         let mut all = Vec::with_capacity(self.started.plan.sources.len());
         for (source, shared) in self.started.job.watermarks.iter().enumerate() {
             let splits = progress.iter().flat_map(|worker| &worker.splits).filter(|split| split.source == source);
-            let at = Watermark::combine(splits.map(|split| split.watermark()));
+            let at = shard_watermark(self.started.known[source].len(), splits.map(SplitProgress::watermark));
             shared.fetch_max(at.0, Ordering::Relaxed);
             all.push(at);
         }

@@ -4,7 +4,7 @@
 
 use crate::exits::{Counts, Exits};
 use crate::window::{Fired, PartKey};
-use aqueduct_core::{Error, Offset, SourceReader, SplitId, SplitStart, Watermark};
+use aqueduct_core::{Error, EventTime, Offset, SourceReader, SplitId, SplitStart, Watermark};
 use arrow::array::RecordBatch;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -32,6 +32,13 @@ impl SplitProgress {
             (false, false) => Watermark::Active(at),
         }
     }
+}
+
+/// How far a source has come over all threads. While a split that was `given` to a thread has not been taken up there, it may
+/// stand anywhere and holds everything back: else a thread that begins late would find the windows of its rows fired.
+pub(crate) fn shard_watermark(given: usize, splits: impl Iterator<Item = Watermark>) -> EventTime {
+    let taken: Vec<Watermark> = splits.collect();
+    if taken.len() < given { EventTime::MIN } else { Watermark::combine(taken) }
 }
 
 /// Counters of a source on one thread, since the thread began.
@@ -135,3 +142,7 @@ pub(crate) struct Cut {
     /// How long the thread stood still.
     pub(crate) pause: std::time::Duration,
 }
+
+#[cfg(test)]
+#[path = "progress_tests.rs"]
+mod tests;

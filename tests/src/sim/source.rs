@@ -14,9 +14,9 @@ use aqueduct_core::{
 };
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The topic's name.
 pub const TOPIC: &str = "events";
@@ -43,7 +43,7 @@ impl SimTopic {
 
     /// A source over it, for one process.
     pub fn source(&self, spec: &SourceSpec) -> Box<dyn Source> {
-        Box::new(SimSource { topic: self.clone(), columns: spec.columns.clone(), seen_all: Arc::default() })
+        Box::new(SimSource { topic: self.clone(), columns: spec.columns.clone(), begun: Arc::default() })
     }
 
     /// Records of a partition that can be read now.
@@ -90,8 +90,15 @@ impl Connector for SimSourceConnector {
 struct SimSource {
     topic: SimTopic,
     columns: Vec<TableColumn>,
-    /// Whether every partition was there at the last look: before, the topic has no end.
-    seen_all: Arc<AtomicBool>,
+    begun: Begun,
+}
+
+/// The partitions that this process found at its start or has begun to read. The topic has no end for it before they are all:
+/// else a look for new partitions that comes too late would leave some to the next process, whose rows are rightly late.
+type Begun = Arc<Mutex<BTreeSet<i32>>>;
+
+fn lock(begun: &Begun) -> MutexGuard<'_, BTreeSet<i32>> {
+    begun.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Source for SimSource {
@@ -103,7 +110,11 @@ impl Source for SimSource {
         let now = world.now_ms();
         let existing = self.topic.input.partitions.iter().enumerate().filter(|(_, it)| it.appears_ms <= now);
         let splits: Vec<_> = existing.map(|(number, _)| SplitId::new(TOPIC, number as i32)).collect();
-        self.seen_all.store(splits.len() == self.topic.input.partitions.len(), Ordering::Relaxed);
+        let mut begun = lock(&self.begun);
+        if begun.is_empty() {
+            begun.extend(splits.iter().map(|split| split.partition));
+        }
+        drop(begun);
         let id = if self.topic.begun.load(Ordering::Relaxed) && world.outage("source.recreated") {
             "another"
         } else {
@@ -126,8 +137,8 @@ impl Source for SimSource {
         if !physical {
             return Err(Error::bug("the simulated topic has physical columns only"));
         }
-        let (topic, seen_all) = (self.topic.clone(), self.seen_all.clone());
-        Ok(Box::new(SimReader { topic, seen_all, json, schema, at: positions(splits), turn: 0 }))
+        let (topic, begun) = (self.topic.clone(), self.begun.clone());
+        Ok(Box::new(SimReader { topic, begun, json, schema, at: positions(splits), turn: 0 }))
     }
 
     fn publish_progress(&mut self, _: &[SplitStart]) -> Result<()> {
@@ -159,7 +170,7 @@ fn positions(splits: Vec<SplitStart>) -> Vec<Position> {
 
 struct SimReader {
     topic: SimTopic,
-    seen_all: Arc<AtomicBool>,
+    begun: Begun,
     json: JsonDecoder,
     schema: SchemaRef,
     at: Vec<Position>,
@@ -215,7 +226,10 @@ impl SourceReader for SimReader {
             return Ok(Read::End);
         }
         self.turn += 1;
-        let complete = self.topic.complete() && self.seen_all.load(Ordering::Relaxed);
+        let mut begun = lock(&self.begun);
+        begun.extend(self.at.iter().map(|position| position.split.partition));
+        let complete = self.topic.complete() && begun.len() == self.topic.input.partitions.len();
+        drop(begun);
         for step in 0..self.at.len() {
             let at = (self.turn + step) % self.at.len();
             let readable = self.topic.readable(self.at[at].split.partition as usize);
