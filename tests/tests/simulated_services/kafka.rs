@@ -90,7 +90,8 @@ const SCRIPT: &[&str] = &[
 fn the_simulated_brokers_answer_as_written() {
     let world = calm(1);
     let kafka = SimKafka::new(world.clone());
-    let spec = spec("t", &[("topic", "t"), ("properties.bootstrap.servers", "simulated:9092")], true);
+    let spec =
+        spec("t", &[("topic", "t"), ("format", "json"), ("properties.bootstrap.servers", "simulated:9092")], true);
     let broker = kafka.broker(&spec).unwrap();
     assert_told("simulated", &drive(&world, script(broker.as_ref(), &spec, "x")), SCRIPT);
     let values: Vec<String> =
@@ -104,7 +105,7 @@ async fn the_real_broker_answers_as_written() {
     let (kafka, topic) = (Kafka::shared(), unique("model"));
     kafka.create_topic(&topic, 1);
     let servers = kafka.bootstrap(Listener::Plain);
-    let spec = spec("t", &[("topic", &topic), ("properties.bootstrap.servers", &servers)], true);
+    let spec = spec("t", &[("topic", &topic), ("format", "json"), ("properties.bootstrap.servers", &servers)], true);
     let broker = brokers(&spec).unwrap();
     assert_told("real", &script(broker.as_ref(), &spec, &topic).await, SCRIPT);
     let read = tokio::task::spawn_blocking(move || Kafka::shared().read_committed(&topic)).await.unwrap();

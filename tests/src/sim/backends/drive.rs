@@ -3,6 +3,7 @@
 //! A small stand-in for the simulation's scheduler: it polls everything whenever anything is woken.
 
 use crate::sim::world::World;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +36,17 @@ pub fn drive<T>(world: &World, future: impl Future<Output = T>) -> T {
         }
     }
     panic!("it does not come to an end; the last lines:\n{}", world.tail(40).join("\n"));
+}
+
+/// What a process dies of, without a word.
+#[derive(Debug)]
+pub struct Death;
+
+impl Death {
+    /// Ends the process that runs now, at this very place.
+    pub fn now() -> ! {
+        resume_unwind(Box::new(Death))
+    }
 }
 
 /// A process that stands still for some time, or dies at some time.
@@ -84,13 +96,15 @@ impl<T> Future for Process<'_, T> {
             self.wake_at(to, context);
             return Poll::Pending;
         }
-        let Some(future) = self.future.as_mut() else { return Poll::Ready(None) };
-        match future.as_mut().poll(context) {
-            Poll::Ready(value) => {
-                self.future = None;
-                Poll::Ready(Some(value))
+        let Some(mut future) = self.future.take() else { return Poll::Ready(None) };
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
+            Ok(Poll::Pending) => {
+                self.future = Some(future);
+                Poll::Pending
             }
-            Poll::Pending => Poll::Pending,
+            Err(why) if why.is::<Death>() => Poll::Ready(None),
+            Err(why) => resume_unwind(why),
         }
     }
 }

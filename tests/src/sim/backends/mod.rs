@@ -11,6 +11,8 @@ pub mod postgres;
 
 #[cfg(test)]
 mod chaos_tests;
+#[cfg(test)]
+mod death_tests;
 
 /// A cursor as a service stores it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
