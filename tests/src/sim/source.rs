@@ -216,7 +216,7 @@ impl SimReader {
 impl SourceReader for SimReader {
     fn read(&mut self, budget: ReadBudget) -> Result<Read> {
         let world = self.topic.world.clone();
-        if world.draw(400) == 0 && world.fault("source.read-failed") {
+        if world.draw(60) == 0 && world.fault("source.read-failed") {
             return Err(Error::retry("the broker of a partition cannot be reached"));
         }
         if world.outage("source.down") {
