@@ -128,7 +128,10 @@ fn dies_at(world: &World, service: &Service, spec: &SinkSpec, point: &'static st
     });
     let armed = SinkSpec { fail_points: points, ..spec.clone() };
     let died = drive(world, Process::new(world, own(service, &armed, 1))).is_none();
-    drive(world, own(service, spec, 2));
+    drive(world, async {
+        own(service, spec, 2).await;
+        world.sleep(super::chaos_tests::UNDER_WAY).await;
+    });
     died
 }
 
