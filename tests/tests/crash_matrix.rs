@@ -18,10 +18,13 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// So long a run may take to come to its point, from its start.
-const WITHIN: Duration = Duration::from_secs(40);
+const WITHIN: Duration = Duration::from_secs(60);
 /// Records per second that the broker hands out, and records of one window.
 const PER_SECOND: u64 = 400;
 const PER_WINDOW: i64 = 300;
+
+const BOUNDED: &str = "'scan.bounded.mode' = 'latest-offset'";
+const UNBOUNDED: &str = "'scan.bounded.mode' = 'unbounded'";
 
 /// What has to happen for a point to be passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,12 +37,21 @@ enum Scene {
     Stop,
     /// The cursor in Postgres is set back to the beginning, as by a restored backup.
     WentBack,
-    /// The topic grows.
+    /// Not the job dies but an operator's `rewind` to the newest epoch, which repeats nothing.
+    Rewind,
+    /// Not the job dies but an operator's `savepoint`.
+    Savepoint,
+    /// The topic grows. Nobody looks for that in a bounded input, so the job has none meanwhile.
     NewPartition,
 }
 
 /// Points that need more than records, by the beginning of their names.
 const SCENES: &[(&str, Scene)] = &[
+    ("checkpoint.begin.", Scene::Rewind),
+    ("checkpoint.savepoint.", Scene::Savepoint),
+    // Results are read back from the store where a sink has fallen behind.
+    ("runtime.deliver.before-read-back", Scene::Cut),
+    ("runtime.deliver.after-read-back", Scene::Cut),
     ("runtime.deliver.before-reopen", Scene::Cut),
     ("runtime.deliver.after-reopen", Scene::Cut),
     ("runtime.deliver.went-back", Scene::WentBack),
@@ -48,9 +60,12 @@ const SCENES: &[(&str, Scene)] = &[
     ("runtime.end.", Scene::Stop),
 ];
 
-/// Parts of the names of points that a process passes once, or once per sink.
+/// Parts of the names of points that a process passes once, once per sink, or seldom.
 const ONCE: &[&str] = &[
+    ".begin.",
+    ".savepoint.",
     ".claim.",
+    ".collect.",
     ".head.",
     ".start.",
     ".restore.",
@@ -64,6 +79,7 @@ const ONCE: &[&str] = &[
     "reopen",
     "-assign",
     "went-back",
+    "read-back",
     "fence-read",
 ];
 
@@ -189,7 +205,16 @@ impl Chain {
         };
         for visit in &mut self.visits {
             let begun = Instant::now();
-            visit.killed = die(&job, &start, visit);
+            visit.killed = match visit.scene {
+                Scene::Rewind | Scene::Savepoint => die_in_verb(&job, &start, visit),
+                Scene::NewPartition => {
+                    job.edit(BOUNDED, UNBOUNDED);
+                    let killed = die(&job, &start, visit);
+                    job.edit(UNBOUNDED, BOUNDED);
+                    killed
+                }
+                _ => die(&job, &start, visit),
+            };
             visit.took = begun.elapsed();
         }
         job.read_freely();
@@ -229,6 +254,23 @@ fn die(job: &MainJob, start: &Start, visit: &Visit) -> bool {
     false
 }
 
+/// A verb that ends at the point, while nobody runs the job. False when it came to its own end.
+fn die_in_verb(job: &MainJob, start: &Start, visit: &Visit) -> bool {
+    let mut run = Running::start(job, start);
+    run.wait_for("an epoch", has_sealed);
+    run.process.kill();
+    let (newest, armed) = (job.epoch(start).to_string(), armed(start, &visit.point, visit.nth, Act::Kill));
+    let (folder, name) = (job.folder().join("savepoints").display().to_string(), visit.point.replace('.', "-"));
+    let said = match visit.scene {
+        Scene::Rewind => job.verb(&armed, &["rewind"], &["--to-epoch", &newest, "--yes", "--force"]),
+        _ => job.verb(&armed, &["savepoint"], &["--to", &folder, "--name", &name]),
+    };
+    if said.code.is_some() {
+        println!("{} was not passed: {}{}", visit.point, said.out, said.err);
+    }
+    said.code.is_none()
+}
+
 /// What a scene does to a running job.
 struct Disturbance {
     scene: Scene,
@@ -238,7 +280,8 @@ struct Disturbance {
 
 impl Disturbance {
     fn go_on(&mut self, job: &MainJob, run: &Running) {
-        let again = self.scene == Scene::Cut;
+        // A cursor that still stood at the beginning has not gone back.
+        let again = matches!(self.scene, Scene::Cut | Scene::WentBack);
         let rested = self.last.is_none_or(|last| last.elapsed() > Duration::from_millis(200));
         if self.scene == Scene::Steady || (self.done && !again) || !rested {
             return;
@@ -249,7 +292,7 @@ impl Disturbance {
         }
         self.done = true;
         match self.scene {
-            Scene::Steady => {}
+            Scene::Steady | Scene::Rewind | Scene::Savepoint => {}
             Scene::Stop => run.process.signal(libc::SIGTERM),
             Scene::NewPartition => job.stage.kafka.add_partitions(&job.name, aqueduct_tests::main_job::PARTITIONS + 1),
             Scene::Cut => sql(
