@@ -28,6 +28,9 @@ pub(crate) struct FirestoreSink {
     session: Option<Session>,
 }
 
+/// How often the fence is looked at again when somebody else writes it at the same moment.
+const TRIES: usize = 4;
+
 /// A claim that has been taken.
 #[derive(Debug)]
 struct Session {
@@ -54,6 +57,20 @@ impl FirestoreSink {
     }
 
     async fn claim(&self, claimed: &Claimed) -> Result<Session> {
+        for _ in 0..TRIES {
+            if let Some(session) = self.try_claim(claimed).await? {
+                return Ok(session);
+            }
+        }
+        Err(Error::retry(format!(
+            "table '{}': taking the fence {}: somebody else wrote it at the same moment, {TRIES} times; is the job running twice?",
+            self.spec.table,
+            fence::name(&self.config, claimed, &self.spec)
+        )))
+    }
+
+    /// `None`: somebody wrote the fence between the look at it and the taking. Who that is decides the next look.
+    async fn try_claim(&self, claimed: &Claimed) -> Result<Option<Session>> {
         let table = &self.spec.table;
         let points = &self.spec.fail_points;
         let database = self.service.connect().await.map_err(|error| error.context(format!("table '{table}'")))?;
@@ -67,15 +84,13 @@ impl FirestoreSink {
         let doing = format!("table '{table}': taking the fence {fence_name}");
         let response = match database.commit(vec![mine.write(&fence_name, seen)]).await {
             Ok(response) => response,
-            // Somebody took it in between; who, is known at the next opening. A missing database says NOT_FOUND, too.
-            Err(failure) if failure.is_refusal() && !(found.is_none() && is_missing(&failure)) => {
-                return Err(Error::retry(format!("{doing}: it was written at the same moment; open again")));
-            }
+            // A missing database says NOT_FOUND, too.
+            Err(failure) if failure.is_refusal() && !(found.is_none() && is_missing(&failure)) => return Ok(None),
             Err(failure) => return Err(failed(&self.config.location, &doing, failure)),
         };
         points.hit("sink.firestore.after-claim");
         let seen = written(&response, &doing)?;
-        Ok(Session { database, claimed: claimed.clone(), fence_name, fence: mine, seen })
+        Ok(Some(Session { database, claimed: claimed.clone(), fence_name, fence: mine, seen }))
     }
 
     /// Where a lineage begins that was never opened here.
