@@ -83,7 +83,7 @@ async fn row_41_a_dead_disk_under_the_state_costs_no_result() {
     let mut run = job.start(&start);
     watch.until_sealing(&mut run);
     std::fs::write(&flag, "").unwrap();
-    ends_and_goes_on(&job, run, &["disk"]).await;
+    ends_and_goes_on(&job, run, &["Input/output error"]).await;
 }
 
 #[tokio::test]
@@ -106,6 +106,7 @@ async fn row_42_a_process_that_the_kernel_kills_for_memory_costs_nothing() {
 async fn row_43_a_clock_that_jumps_by_an_hour_changes_nothing() {
     let Some(library) = faketime() else { return };
     let job = MainJob::prepare_slow("row-43", 20_000, 44, SLOW).await;
+    let Some(waits) = shared_library(include_str!("timed_wait.c"), job.folder()) else { return };
     let clock = job.folder().join("clock");
     let set = |text: &str| {
         // Renamed into place: the library may read at any moment.
@@ -117,7 +118,7 @@ async fn row_43_a_clock_that_jumps_by_an_hour_changes_nothing() {
     let mut start = Start { interval_ms: 200, ..Start::default() };
     without_tls(&job, &mut start);
     for (name, value) in [
-        ("LD_PRELOAD", library.display().to_string()),
+        ("LD_PRELOAD", format!("{} {}", waits.display(), library.display())),
         ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
         ("FAKETIME_NO_CACHE", "1".into()),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),

@@ -1,7 +1,7 @@
 //! Rows of the fault matrix (`RELIABILITY.md`) that the Kafka connector answers for: replies cut at each step of a transaction,
 //! leaders and coordinators that move, transactions that hang, logs that are cut short, certificates and passwords that change.
 //!
-//! The broker is this file's own where it is stopped or stands behind the proxy; one test uses it at a time.
+//! Where the broker is stopped or stands behind the proxy, it is one that no other test uses at that time.
 
 use super::sink::{sink_spec, visible};
 use super::*;
@@ -12,7 +12,6 @@ use aqueduct_tests::services::proxy::{Act, Rule};
 use aqueduct_tests::services::{Record, unique};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Of Kafka's protocol.
 const PRODUCE: u16 = 0;
@@ -21,11 +20,6 @@ const ADD_PARTITIONS_TO_TXN: u16 = 24;
 const ADD_OFFSETS_TO_TXN: u16 = 25;
 const END_TXN: u16 = 26;
 const TXN_OFFSET_COMMIT: u16 = 28;
-
-fn own_broker() -> MutexGuard<'static, Kafka> {
-    static BROKER: OnceLock<Mutex<Kafka>> = OnceLock::new();
-    BROKER.get_or_init(|| Mutex::new(Kafka::start())).lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn row(n: usize) -> Record {
     Record::value(format!(r#"{{"id":"r{n}","n":{n}}}"#))
@@ -170,8 +164,9 @@ fn row_31_partitions_of_other_brokers_go_on_while_one_broker_is_away() {
         cluster.partition_leader("away", partition, Some(partition + 1)).expect("there are two brokers");
     }
     let servers = cluster.bootstrap_servers();
-    let producer: BaseProducer = rdkafka::ClientConfig::new().set("bootstrap.servers", &servers).create().unwrap();
     let produce = |partition: i32| {
+        // A new one each time, which has no broker that it tries again later and later.
+        let producer: BaseProducer = rdkafka::ClientConfig::new().set("bootstrap.servers", &servers).create().unwrap();
         for _ in 0..5 {
             let record = BaseRecord::<(), str>::to("away").partition(partition).payload(r#"{"id":"r","n":1}"#);
             producer.send(record).map_err(|(e, _)| e).unwrap();

@@ -4,8 +4,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod doors;
-// Not run to the end yet: `cargo test --features aqueduct-tests/faults --test kafka_connector`.
-#[cfg(feature = "faults")]
 mod faults;
 mod sink;
 mod source;
@@ -18,7 +16,19 @@ use aqueduct_core::{
 use aqueduct_kafka::KafkaConnector;
 use aqueduct_tests::services::{Kafka, Listener};
 use arrow::datatypes::DataType;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
+
+/// A broker that may be stopped, killed and cut off: nobody else uses it meanwhile. There are two, because starting one is dear.
+fn own_broker() -> MutexGuard<'static, Kafka> {
+    static BROKERS: [OnceLock<Mutex<Kafka>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let [first, second] = BROKERS.each_ref().map(|broker| || broker.get_or_init(|| Mutex::new(Kafka::start())));
+    match first().try_lock() {
+        Ok(broker) => broker,
+        Err(TryLockError::Poisoned(broker)) => broker.into_inner(),
+        Err(TryLockError::WouldBlock) => second().lock().unwrap_or_else(PoisonError::into_inner),
+    }
+}
 
 /// Options as text.
 type Pairs = Vec<(String, String)>;

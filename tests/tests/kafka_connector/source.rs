@@ -291,7 +291,7 @@ fn several_topics_are_one_source() {
 
 #[test]
 fn row_15_a_broker_that_goes_and_comes_back_costs_nothing() {
-    let (kafka, topic) = (Kafka::start(), unique("restart"));
+    let (kafka, topic) = (own_broker(), unique("restart"));
     kafka.create_topic(&topic, 2);
     kafka.produce(&topic, 0, (0..10).map(row));
     let mut source = source(&door(&kafka, Listener::Plain, &topic));

@@ -144,7 +144,10 @@ impl Kafka {
         let failed = Arc::new(Mutex::new(None));
         let mut config = self.client(Listener::Plain);
         config.set("enable.idempotence", "true").set("linger.ms", "5").set("batch.size", "262144");
-        config.set("queue.buffering.max.messages", "100000").set("batch.num.messages", batch.to_string());
+        config
+            .set("queue.buffering.max.messages", "100000")
+            .set("message.max.bytes", "12582912")
+            .set("batch.num.messages", batch.to_string());
         let producer =
             config.create_with_context(Deliveries { failed: failed.clone() }).expect("the settings are ours");
         Writer { producer, failed }
@@ -163,7 +166,15 @@ impl Kafka {
     /// First and next offset of a partition.
     pub fn watermarks(&self, topic: &str, partition: i32) -> (i64, i64) {
         let consumer: BaseConsumer = self.client(Listener::Plain).create().expect("the settings are ours");
-        consumer.fetch_watermarks(topic, partition, PATIENCE).unwrap_or_else(|e| panic!("{topic}[{partition}]: {e}"))
+        let begin = Instant::now();
+        loop {
+            match consumer.fetch_watermarks(topic, partition, PATIENCE) {
+                Ok(found) => return found,
+                // A broker that has just come back does not lead anything for a moment.
+                Err(e) => assert!(begin.elapsed() < PATIENCE, "{topic}[{partition}]: {e}"),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The offsets that a group has committed, by partition; only those that exist.
