@@ -121,14 +121,13 @@ pub(crate) async fn start(
     let identity = check_identity(&plan, &found, head.as_ref(), settings.other_input)?;
     let starts = starts(host.as_ref(), &plan, &sources, &found, head.as_ref()).await?;
     let checkpoint = restored_from(head.as_ref(), clock.steady().saturating_sub(begun));
-    let (failed, failures) = channel::unbounded_channel();
+    let ((failed, failures), (events_in, events)) = (channel::unbounded_channel(), channel::unbounded_channel());
     let opened = open_sinks(&plan, sinks, &log, (&clock, &host, &points), &line, &repeats).await?;
     let deliveries: Vec<Arc<Delivery>> = opened.iter().map(|task| task.delivery.clone()).collect();
     status.update(|snapshot| announce(snapshot, log.claimed(), &checkpoint, &deliveries));
     let (job, limits) = (Arc::new(JobShared::new(plan.sources.len())), Limits::up_to(repeats.front()));
     let known = starts.iter().map(|splits| splits.iter().map(|(start, _)| start.split.clone()).collect()).collect();
     let readers = readers(host.as_ref(), &plan, &sources, starts, settings.parallelism, limits.as_ref()).await?;
-    let (events_in, events) = channel::unbounded_channel();
     points.hit("runtime.start.before-threads");
     let threads = threads(&plan, settings, (&clock, host.as_ref()), &job, restored.operators, readers, &events_in)?;
     opened.into_iter().for_each(|task| host.spawn(Box::pin(task.run(failed.clone()))));
