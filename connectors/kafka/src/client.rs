@@ -72,7 +72,7 @@ pub(crate) fn persist<T>(
     // A client that was left alone for long has stale news: connections that were closed, logins with a token that ran out.
     // Serving it makes a new token; only what goes wrong from here on counts.
     serve(consumer);
-    consumer.context().forget_stale();
+    consumer.context().forget();
     let start = Instant::now();
     loop {
         serve(consumer);
