@@ -23,6 +23,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const ALL_DOWN: Duration = Duration::from_secs(5);
 /// One blocking call; between them the client is polled.
 const SLICE: Duration = Duration::from_millis(500);
+/// So many empty answers in a row mean that a client has no more events.
+const QUIET: usize = 8;
 /// How many brokers are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
 
@@ -43,23 +45,42 @@ pub(crate) fn create<T: FromClientConfigAndContext<Context>>(
 
 /// Serves events (tokens, errors, commit answers) of a client whose messages all have queues of their own.
 pub(crate) fn serve(consumer: &Consumer) {
+    let mut quiet = 0;
     // Bounded: a flood of errors must not hold the caller.
-    for _ in 0..64 {
-        match consumer.poll(Duration::ZERO) {
-            None => return,
-            Some(Ok(message)) => {
-                use rdkafka::Message as _;
-                // Cannot happen: queues are split off before partitions are assigned. Said loudly, since it would be a loss.
-                tracing::error!(
-                    topic = message.topic(),
-                    offset = message.offset(),
-                    "a message came by the wrong queue"
-                );
-            }
-            // The context has it already.
-            Some(Err(_)) => {}
+    for _ in 0..256 {
+        // The wrapper also says "nothing" when it has just consumed a line of the log, so that once is no proof.
+        quiet = if took(consumer, Duration::ZERO) { 0 } else { quiet + 1 };
+        if quiet == QUIET {
+            return;
         }
     }
+}
+
+/// Serves events for so long.
+fn serve_for(consumer: &Consumer, time: Duration) {
+    let end = Instant::now() + time;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        took(consumer, left);
+    }
+}
+
+/// True when there was an event that is no line of the log.
+fn took(consumer: &Consumer, within: Duration) -> bool {
+    match consumer.poll(within) {
+        None => return false,
+        Some(Ok(message)) => {
+            use rdkafka::Message as _;
+            // Cannot happen: queues are split off before partitions are assigned. Said loudly, since it would be a loss.
+            tracing::error!(topic = message.topic(), offset = message.offset(), "a message came by the wrong queue");
+        }
+        // The context has it already.
+        Some(Err(_)) => {}
+    }
+    true
 }
 
 /// Repeats `call` with slices of the time, serving the client in between, until it works, fails for good or the time is over.
@@ -72,7 +93,7 @@ pub(crate) fn persist<T>(
     // A client that was left alone for long has stale news: connections that were closed, logins with a token that ran out.
     // Serving it makes a new token; only what goes wrong from here on counts.
     serve(consumer);
-    consumer.context().forget();
+    consumer.context().forget_stale();
     let start = Instant::now();
     loop {
         serve(consumer);
@@ -95,7 +116,7 @@ pub(crate) fn persist<T>(
             );
         }
         // Calls that fail at once must not spin.
-        std::thread::sleep(Duration::from_millis(50));
+        serve_for(consumer, Duration::from_millis(50));
     }
 }
 

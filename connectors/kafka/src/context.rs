@@ -39,6 +39,8 @@ struct Book {
     complaints: VecDeque<Complaint>,
     told: Option<Instant>,
     undelivered: Option<Complaint>,
+    /// Somebody has asked something of this client before.
+    used: bool,
 }
 
 impl Context {
@@ -96,6 +98,15 @@ impl Context {
         let mut book = self.book();
         book.complaints.clear();
         book.undelivered = None;
+    }
+
+    /// Clears the book of a client that was left alone since it was last asked something. What connecting has brought to a new one
+    /// stays: librdkafka says the same thing only once.
+    pub(crate) fn forget_stale(&self) {
+        let used = std::mem::replace(&mut self.book().used, true);
+        if used {
+            self.forget();
+        }
     }
 
     /// The first record that was not delivered since the last [`Context::forget`].
