@@ -73,9 +73,9 @@ async fn a_job_moves_to_another_cloud_and_goes_on_exactly() {
     let mut run = job.start(&Start { interval_ms: 100, ..there.clone() });
     until_epoch(&job, &there, &mut run, stopped_at + 1);
     run.kill();
+    job.state(&there, "list", &[]).expect(0, &["lineage 2", "begun after lineage 1 epoch", &savepoint]);
     job.run_to_end(&there);
     job.verify_moved(&[&here, &there]).await;
-    job.state(&there, "list", &[]).expect(0, &["lineage 2", "begun after lineage 1 epoch", &savepoint]);
     // The process of the old folder is fenced in every sink.
     let mut old = job.start(&Start { more: Vec::new(), ..here.clone() });
     assert_eq!(old.wait(Duration::from_secs(60)).and_then(|status| status.code()), Some(5), "{}", old.log_tail());
