@@ -6,27 +6,14 @@
 #![allow(clippy::unwrap_used)]
 
 use aqueduct_tests::main_job::{MainJob, Start, record_count};
-use aqueduct_tests::services::daemon::Daemon;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const FALL_BACK: [&str; 2] = ["-D", "execution.checkpointing.on-damage=fall-back"];
 
 fn with(start: &Start, more: &[&str]) -> Start {
     let more = start.more.iter().cloned().chain(more.iter().map(|word| (*word).to_owned())).collect();
     Start { more, ..start.clone() }
-}
-
-fn until_epoch(job: &MainJob, start: &Start, run: &mut Daemon, least: u64) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while {
-        let said = job.state(start, "show", &["--format", "json"]);
-        let shown: serde_json::Value = serde_json::from_str(&said.out).unwrap_or_default();
-        shown["body"]["epoch"].as_u64().unwrap_or(0) < least
-    } {
-        assert!(run.wait(Duration::from_millis(100)).is_none(), "it should still read:\n{}", run.log_tail());
-        assert!(Instant::now() < deadline, "no epoch {least}:\n{}", run.log_tail());
-    }
 }
 
 /// The newest epoch that brought rows for the topic, which nobody can take back.
@@ -44,10 +31,10 @@ async fn stopped(name: &str, seed: u64) -> (MainJob, Start) {
     let start = Start { interval_ms: 200, ..Start::default() };
     let mut run = job.start(&start);
     let mut least = 6;
-    until_epoch(&job, &start, &mut run, least);
+    job.until_epoch(&start, &mut run, least);
     while newest_with_rows(&job, &start) < 4 {
         least += 1;
-        until_epoch(&job, &start, &mut run, least);
+        job.until_epoch(&start, &mut run, least);
     }
     run.signal(libc::SIGTERM);
     assert_eq!(run.wait(Duration::from_secs(60)).and_then(|status| status.code()), Some(0), "{}", run.log_tail());
@@ -171,7 +158,7 @@ async fn a_damaged_record_is_not_guessed() {
         std::fs::write(path, whole).unwrap();
     }
     let mut run = job.start(&start);
-    until_epoch(&job, &start, &mut run, epoch + 1);
+    job.until_epoch(&start, &mut run, epoch + 1);
     run.wait(Duration::from_secs(300));
     job.verify(&start).await;
     assert!(!lineage(&job, &start, 2).exists());
@@ -212,7 +199,7 @@ async fn a_process_of_the_old_line_changes_nothing() {
     let job = MainJob::prepare_slow("zombie", record_count() / 8, 36, 10).await;
     let start = Start { interval_ms: 200, ..Start::default() };
     let mut old = job.start(&start);
-    until_epoch(&job, &start, &mut old, 6);
+    job.until_epoch(&start, &mut old, 6);
     let kept = job.epoch(&start).to_string();
     job.verb(&start, &["rewind"], &["--to-epoch", &kept, "--yes"]).expect(2, &["seems to be alive", "--force"]);
     old.signal(libc::SIGSTOP);

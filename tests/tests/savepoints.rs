@@ -6,12 +6,12 @@
 
 use aqueduct_tests::main_job::{MainJob, Start, record_count};
 use aqueduct_tests::oracle::Oracle;
-use aqueduct_tests::services::daemon::{Daemon, free_port};
+use aqueduct_tests::services::daemon::free_port;
 use aqueduct_tests::services::{Gcs, S3};
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn in_gs(name: &str, more: &[&str]) -> Start {
     let more = more.iter().map(|word| (*word).to_owned()).collect();
@@ -19,18 +19,6 @@ fn in_gs(name: &str, more: &[&str]) -> Start {
 }
 
 /// Waits until some epochs are sealed.
-fn until_epoch(job: &MainJob, start: &Start, run: &mut Daemon, least: u64) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while {
-        let said = job.state(start, "show", &["--format", "json"]);
-        let shown: serde_json::Value = serde_json::from_str(&said.out).unwrap_or_default();
-        shown["body"]["epoch"].as_u64().unwrap_or(0) < least
-    } {
-        assert!(run.wait(Duration::from_millis(100)).is_none(), "it should still read:\n{}", run.log_tail());
-        assert!(Instant::now() < deadline, "no epoch {least}:\n{}", run.log_tail());
-    }
-}
-
 /// Every object below `from` to below `to`, as `gsutil rsync` would.
 async fn copy(source: &dyn ObjectStore, from: &str, target: &dyn ObjectStore, to: &str) -> usize {
     let objects: Vec<_> = source.list(Some(&Path::from(from))).try_collect().await.unwrap();
@@ -50,7 +38,7 @@ async fn a_job_moves_to_another_cloud_and_goes_on_exactly() {
     let port = free_port().to_string();
     let here = in_gs("moving", &["--http", &port]);
     let mut run = job.start(&here);
-    until_epoch(&job, &here, &mut run, 5);
+    job.until_epoch(&here, &mut run, 5);
     let to = Gcs::shared().url("savepoints");
     let at = format!("127.0.0.1:{port}");
     job.verb(&here, &["stop"], &["--http", &at, "--savepoint", "--to", &to, "--name", &job.name])
@@ -71,7 +59,7 @@ async fn a_job_moves_to_another_cloud_and_goes_on_exactly() {
     job.read_freely();
     // Killed on its way and started with the same words: it goes on from its own folder.
     let mut run = job.start(&Start { interval_ms: 100, ..there.clone() });
-    until_epoch(&job, &there, &mut run, stopped_at + 1);
+    job.until_epoch(&there, &mut run, stopped_at + 1);
     run.kill();
     job.state(&there, "list", &[]).expect(0, &["lineage 2", "begun after lineage 1 epoch", &savepoint]);
     job.run_to_end(&there);
@@ -193,7 +181,7 @@ async fn a_drained_job_has_fired_every_window() {
     let port = free_port().to_string();
     let start = Start { more: vec!["--http".into(), port.clone()], interval_ms: 200, ..Start::default() };
     let mut run = job.start(&start);
-    until_epoch(&job, &start, &mut run, 4);
+    job.until_epoch(&start, &mut run, 4);
     // Where it answers stands in its claim.
     job.verb(&start, &["stop"], &["--drain"]).expect(0, &["has stopped at epoch"]);
     assert_eq!(run.wait(Duration::from_secs(30)).and_then(|status| status.code()), Some(0), "{}", run.log_tail());

@@ -84,10 +84,8 @@ impl Ledger {
         if line.ancestors.is_empty() {
             return Ok(Epoch::ZERO);
         }
-        let address = self.address_of(LINE);
-        let path = under(&self.folder, LINE)?;
-        if let Some(found) = read(self.store.as_ref(), &path, &address).await? {
-            return Ok(Epoch(parse(&found.bytes, &address)?["begin"].as_u64().unwrap_or(0)));
+        if let Some(known) = self.line_of(&self.label).await? {
+            return Ok(begin_in(&known));
         }
         // Shut first: what their owners still land from here on is cut off below.
         self.close_older(lineages).await?;
@@ -98,10 +96,19 @@ impl Ledger {
         let begin = line.begin(table, &standings);
         let counts = self.counts(line, begin, lineages).await?;
         let body = json!({"version": 1, "begin": begin.0, "counts": counts});
+        let (path, address) = (under(&self.folder, LINE)?, self.address_of(LINE));
         match create(self.store.as_ref(), &path, &Bytes::from(body.to_string()), &address).await? {
             Created::Holds => Ok(begin),
-            Created::Other(found) => Ok(Epoch(parse(&found.bytes, &address)?["begin"].as_u64().unwrap_or(0))),
+            Created::Other(found) => Ok(begin_in(&parse(&found.bytes, &address)?)),
         }
+    }
+
+    /// What a lineage says of its line; `None` for one that was not cut from others.
+    async fn line_of(&self, label: &str) -> Result<Option<Value>> {
+        let address = format!("{}/{label}/{LINE}", self.address);
+        let path = under(&under(&self.root, label)?, LINE)?;
+        let found = read(self.store.as_ref(), &path, &address).await?;
+        found.map(|found| parse(&found.bytes, &address)).transpose()
     }
 
     /// Lineage to the last epoch of it that counts, for every older lineage of this job: what this lineage shares with its
@@ -116,12 +123,7 @@ impl Ledger {
         // An ancestor has cut its own ancestors off in its turn.
         for ancestor in line.ancestors.iter().filter(|ancestor| ancestor.job == self.claimed.job) {
             let label = label(&Claimed { lineage: ancestor.lineage, ..self.claimed.clone() });
-            let address = format!("{}/{label}/{LINE}", self.address);
-            let Some(found) = read(self.store.as_ref(), &under(&under(&self.root, &label)?, LINE)?, &address).await?
-            else {
-                continue;
-            };
-            let older = parse(&found.bytes, &address)?;
+            let Some(older) = self.line_of(&label).await? else { continue };
             for (lineage, least) in older["counts"].as_object().into_iter().flatten() {
                 if let (Some(count), Some(least)) = (counts.get_mut(lineage), least.as_u64()) {
                     *count = (*count).min(least);
@@ -141,12 +143,7 @@ impl Ledger {
             let generation = generations.filter(|generation| *generation != CLOSED).max().unwrap_or(Generation(0));
             let begin = match names.iter().any(|name| name == LINE) {
                 false => Epoch::ZERO,
-                true => {
-                    let address = format!("{}/{label}/{LINE}", self.address);
-                    let found = read(self.store.as_ref(), &under(&under(&self.root, &label)?, LINE)?, &address).await?;
-                    let body = found.map(|found| parse(&found.bytes, &address)).transpose()?;
-                    Epoch(body.and_then(|body| body["begin"].as_u64()).unwrap_or(0))
-                }
+                true => self.line_of(&label).await?.as_ref().map_or(Epoch::ZERO, begin_in),
             };
             let epoch = self.newest(&names).unwrap_or(Epoch::ZERO).max(begin);
             standings.push(Standing { job: job.clone(), lineage, generation, epoch });
@@ -376,6 +373,11 @@ impl Ledger {
     fn address_of(&self, name: &str) -> String {
         format!("{}/{}/{name}", self.address, self.label)
     }
+}
+
+/// Where a lineage begins, as its line says.
+fn begin_in(line: &Value) -> Epoch {
+    Epoch(line["begin"].as_u64().unwrap_or(0))
 }
 
 fn parse(bytes: &[u8], address: &str) -> Result<Value> {

@@ -97,7 +97,7 @@ impl FirestoreSink {
     async fn begin(&self, database: &dyn Database, claimed: &Claimed, found: Option<&Fence>) -> Result<Epoch> {
         let mut standings: Vec<Standing> = found.into_iter().map(|fence| fence.standing(&claimed.job)).collect();
         for job in self.line.other_jobs(&claimed.job) {
-            let name = fence::name(&self.config, &Claimed { job: job.clone(), ..claimed.clone() }, &self.spec);
+            let name = fence::name_of(&self.config, &job, claimed.shard, &self.spec);
             let (found, _) = self.read_fence(database, &name).await?;
             standings.extend(found.map(|fence| fence.standing(&job)));
         }

@@ -277,11 +277,23 @@ async fn other_cursors(
     let mut standings = Vec::new();
     for job in plan.line.other_jobs(&claimed.job) {
         let group = cursor::group(&job, claimed.shard, &plan.table);
-        let mut link = broker.connect(&Identity { group: group.clone(), ..identity.clone() }).await?;
-        let mark = link.stored(STABLE).await;
-        link.close().await;
-        let stored = mark?.map(|mark| Stored::read(&mark, &plan.table, &group)).transpose()?;
-        standings.extend(stored.map(|stored| stored.standing(&job)));
+        let identity = Identity { group, ..identity.clone() };
+        standings.extend(standing(broker, &identity, &plan.table, &job, STABLE).await?);
     }
     Ok(standings)
+}
+
+/// What the group of `identity` holds, as `job`'s; a transaction that holds it is waited for, at most for `patience`.
+pub(crate) async fn standing(
+    broker: &dyn Broker,
+    identity: &Identity,
+    table: &str,
+    job: &JobName,
+    patience: Duration,
+) -> Result<Option<Standing>> {
+    let mut link = broker.connect(identity).await?;
+    let mark = link.stored(patience).await;
+    link.close().await;
+    let stored = mark?.map(|mark| Stored::read(&mark, table, &identity.group)).transpose()?;
+    Ok(stored.map(|stored| stored.standing(job)))
 }

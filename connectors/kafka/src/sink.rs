@@ -1,10 +1,10 @@
 //! The Kafka sink: the contract of `Sink` over `producer`, and the renewal of a cursor that brokers would forget.
 
 use crate::broker::{Broker, Identity};
-use crate::cursor::{self, Stored};
+use crate::cursor;
 use crate::link::Brokers;
 use crate::options::{Guarantee, SinkOptions};
-use crate::producer::{Plan, Writer};
+use crate::producer::{Plan, Writer, standing};
 use crate::rows::Rows;
 use aqueduct_core::{
     Claimed, CommitPermit, Cursor, Error, JobName, Line, Repeated, Result, SealedEpoch, ShardId, Sink, SinkSpec, Survey,
@@ -121,13 +121,10 @@ impl Sink for KafkaSink {
 
     async fn survey(&mut self, job: &JobName, shard: ShardId) -> Result<Survey> {
         let group = cursor::group(job, shard, &self.plan.table);
-        let identity = Identity { job: job.as_str().to_owned(), group: group.clone(), transactional_id: String::new() };
-        let mut link = self.broker.connect(&identity).await?;
-        let mark = link.stored(SURVEY).await;
-        link.close().await;
-        let stored = mark?.map(|mark| Stored::read(&mark, &self.plan.table, &group)).transpose()?;
+        let identity = Identity { job: job.as_str().to_owned(), group, transactional_id: String::new() };
+        let found = standing(self.broker.as_ref(), &identity, &self.plan.table, job, SURVEY).await?;
         Ok(Survey {
-            standings: stored.map(|stored| stored.standing(job)).into_iter().collect(),
+            standings: found.into_iter().collect(),
             repeated: Repeated::Twice,
             words: "rows are appended to the topic a second time".to_owned(),
         })

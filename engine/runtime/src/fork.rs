@@ -127,14 +127,18 @@ pub(crate) async fn damage(
 
 /// The commits with only those results that a sink lacks, and without state.
 fn undelivered(run: &[CommitBody], facts: &[SinkFacts]) -> Vec<CommitBody> {
-    let lacks = |table: &str, epoch: Epoch| facts.iter().any(|sink| sink.table == table && sink.cursor < epoch);
     let mut lacking: Vec<CommitBody> = run.to_vec();
     for body in &mut lacking {
         body.state_files.clear();
         let epoch = body.epoch;
-        body.outbox.retain(|segment| lacks(&segment.sink, epoch));
+        body.outbox.retain(|segment| lacks(facts, &segment.sink, epoch));
     }
     lacking
+}
+
+/// Whether the sink of a table has not applied an epoch.
+fn lacks(facts: &[SinkFacts], table: &str, epoch: Epoch) -> bool {
+    facts.iter().any(|sink| sink.table == table && sink.cursor < epoch)
 }
 
 /// Goes back to the newest epoch that is whole. `what` is damaged, in words.
@@ -214,11 +218,9 @@ fn origin(
 ) -> Origin {
     let mut commits: Vec<CommitBody> = kept.run().iter().filter(|body| body.epoch <= to).cloned().collect();
     for body in &mut commits {
+        let epoch = body.epoch;
         // A broken result that every sink has already is not needed.
-        body.outbox.retain(|segment| {
-            let lacks = facts.iter().any(|sink| sink.table == segment.sink && sink.cursor < body.epoch);
-            lacks || !broken.contains_key(&segment.blob.object)
-        });
+        body.outbox.retain(|segment| lacks(facts, &segment.sink, epoch) || !broken.contains_key(&segment.blob.object));
     }
     let shared = repeats.last().map_or(to, |cut| cut.epoch);
     Origin {

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The only shard so far.
-pub(crate) const SHARD: ShardId = ShardId(0);
+pub const SHARD: ShardId = ShardId(0);
 
 /// What a start needs of its environment besides sources and sinks, which belong to one thread.
 #[derive(Clone)]

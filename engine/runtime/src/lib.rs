@@ -35,6 +35,7 @@ mod tests;
 pub use aqueduct_checkpoint::TokioHost;
 pub use config::{Environment, FromSavepoint, Job, OnDamage, Settings};
 pub use control::Control;
+pub use ground::SHARD;
 pub use points::FAIL_POINTS;
 pub use status::{
     CheckpointStatus, JobState, LedgerTotals, QueryStatus, SinkStatus, SourceStatus, SplitStatus, StatusBoard,

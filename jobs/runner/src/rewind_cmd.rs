@@ -10,12 +10,11 @@ use aqueduct_checkpoint::{
     Blobs, CommitBody, Kept, Origin, Place, ShardLog, SystemIds, Taking, Why, begin, broken, kept,
 };
 use aqueduct_core::json::format_timestamp_ms;
-use aqueduct_core::{Epoch, Error, JobName, Lineage, Result, ShardId, Sink, Survey};
+use aqueduct_core::{Epoch, Error, JobName, Lineage, Result, Sink, Survey};
 use aqueduct_plan::JobPlan;
+use aqueduct_runtime::SHARD;
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
-
-const SHARD: ShardId = ShardId(0);
 
 /// The verb.
 pub(crate) async fn run(args: RewindArgs) -> Result<()> {

@@ -9,8 +9,8 @@ use crate::{exit, fail_points, run, status_cmd};
 use aqueduct_checkpoint::savepoint::{Request, Savepoint, take};
 use aqueduct_checkpoint::{IdSource, Place, SystemIds};
 use aqueduct_core::json::format_timestamp_ms;
-use aqueduct_core::{Epoch, Error, JobName, Result, ShardId};
-use aqueduct_runtime::StatusSnapshot;
+use aqueduct_core::{Epoch, Error, JobName, Result};
+use aqueduct_runtime::{SHARD, StatusSnapshot};
 use std::collections::BTreeMap;
 
 /// What a running job told.
@@ -54,7 +54,7 @@ pub(crate) async fn take_and_say(target: &Target, place: &SavepointPlace, told: 
             Error::config(format!("--name '{name}' is not usable: take letters, digits, '-', '_' or '.'"))
         })?,
         None => {
-            let newest = aqueduct_checkpoint::peek(&target.place, &target.name, ShardId(0)).await?;
+            let newest = aqueduct_checkpoint::peek(&target.place, &target.name, SHARD).await?;
             let epoch = newest.ok_or_else(|| target.nothing())?.epoch;
             format!("savepoint-e{epoch}-{}", &SystemIds.put_id()[..8])
         }
@@ -72,7 +72,7 @@ pub(crate) async fn take_and_say(target: &Target, place: &SavepointPlace, told: 
     };
     let from = Place { points: points.clone(), ..target.place.clone() };
     let to = Place { points, ..Place::new(store, root) };
-    let taken = take(&from, &target.name, ShardId(0), &to, &request, &SystemIds).await?;
+    let taken = take(&from, &target.name, SHARD, &to, &request, &SystemIds).await?;
     exit::say(&text(&taken, &url));
     Ok(())
 }

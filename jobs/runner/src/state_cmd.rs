@@ -7,7 +7,8 @@ use crate::human::{Align, bytes, count, event_time, table};
 use crate::{exit, owner, run, verify_cmd};
 use aqueduct_checkpoint::{BlobProblem, CommitView, LineageInfo, inspect, show, verify};
 use aqueduct_core::json::format_timestamp_ms;
-use aqueduct_core::{Epoch, Error, EventTime, JobName, Lineage, Result, ShardId, Watermark};
+use aqueduct_core::{Epoch, Error, EventTime, JobName, Lineage, Result, Watermark};
+use aqueduct_runtime::SHARD;
 use object_store::{ObjectStore, path::Path};
 use serde::Serialize;
 use std::sync::Arc;
@@ -81,7 +82,7 @@ impl Place {
     async fn view(&self, args: &StateArgs) -> Result<CommitView> {
         let job = self.job(args).await?;
         let (lineage, epoch) = (args.lineage.map(Lineage), args.epoch.map(Epoch));
-        show(Arc::clone(&self.store), &self.root, &job, ShardId(0), lineage, epoch).await
+        show(Arc::clone(&self.store), &self.root, &job, SHARD, lineage, epoch).await
     }
 }
 

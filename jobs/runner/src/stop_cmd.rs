@@ -6,8 +6,8 @@ use crate::status_cmd::{self, host_and_port};
 use crate::target::Target;
 use crate::{exit, owner};
 use aqueduct_checkpoint::kept;
-use aqueduct_core::{Epoch, Error, ErrorKind, Result, ShardId};
-use aqueduct_runtime::{JobState, StatusSnapshot};
+use aqueduct_core::{Epoch, Error, ErrorKind, Result};
+use aqueduct_runtime::{JobState, SHARD, StatusSnapshot};
 use std::time::{Duration, Instant};
 
 /// How often the job is looked at while it ends.
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: StopArgs) -> Result<()> {
 
 /// Where the job's newest owner answers.
 async fn address(target: &Target) -> Result<String> {
-    let kept = kept(&target.place, &target.name, ShardId(0), None).await?.ok_or_else(|| target.nothing())?;
+    let kept = kept(&target.place, &target.name, SHARD, None).await?.ok_or_else(|| target.nothing())?;
     let known = kept.owner.as_ref().map_or_else(|| "unknown".to_owned(), owner::text);
     kept.owner.and_then(|owner| owner.http).ok_or_else(|| {
         Error::config(format!(

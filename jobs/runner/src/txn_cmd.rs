@@ -5,11 +5,10 @@ use crate::human::{Align, count, table};
 use crate::target::now_ms;
 use crate::{exit, job, owner, run};
 use aqueduct_checkpoint::{Place, kept};
-use aqueduct_core::{Error, JobName, Result, ShardId, SinkSpec};
+use aqueduct_core::{Error, JobName, Result, SinkSpec};
 use aqueduct_kafka::transactions::{self, Transactions};
+use aqueduct_runtime::SHARD;
 use serde_json::json;
-
-const SHARD: ShardId = ShardId(0);
 
 /// The verb.
 pub(crate) async fn run(verb: TxnVerb) -> Result<()> {

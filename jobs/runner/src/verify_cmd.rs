@@ -6,11 +6,10 @@ use crate::state_cmd::{Place as Folder, text};
 use crate::{exit, run};
 use aqueduct_checkpoint::{CommitBody, Kept, Place, broken, kept, savepoint as savepoints};
 use aqueduct_core::json::format_timestamp_ms;
-use aqueduct_core::{Epoch, Error, Lineage, Result, ShardId};
+use aqueduct_core::{Epoch, Error, Lineage, Result};
+use aqueduct_runtime::SHARD;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-
-const SHARD: ShardId = ShardId(0);
 
 /// What was found out about a lineage.
 #[derive(Debug, Serialize)]

@@ -1,8 +1,10 @@
 //! The other verbs of the binary on the main job, and what they said.
 
 use super::{MainJob, Start, binary};
+use crate::services::daemon::Daemon;
 use serde_json::Value;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 /// What a verb came to.
 #[derive(Debug, Clone)]
@@ -73,6 +75,19 @@ impl MainJob {
         let said = self.state(start, "show", &more);
         assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
         serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{e}: {}", said.out))
+    }
+
+    /// Waits until a running job has sealed epoch `least`; panics when it ends before, or after a minute.
+    pub fn until_epoch(&self, start: &Start, run: &mut Daemon, least: u64) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while {
+            let said = self.state(start, "show", &["--format", "json"]);
+            let shown: Value = serde_json::from_str(&said.out).unwrap_or_default();
+            shown["body"]["epoch"].as_u64().unwrap_or(0) < least
+        } {
+            assert!(run.wait(Duration::from_millis(100)).is_none(), "it should still read:\n{}", run.log_tail());
+            assert!(Instant::now() < deadline, "no epoch {least}:\n{}", run.log_tail());
+        }
     }
 
     /// The newest sealed epoch.
