@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 async fn one_checkpoint(folder: &std::path::Path) {
     let (store, root) = run::open_checkpoints(&folder.display().to_string(), None, true).unwrap();
     let job = JobName::new("counts").unwrap();
-    let (mut log, newest) = ShardLog::own(store, &root, &job, ShardId(0), Arc::new(SystemIds)).await.unwrap();
+    let (mut log, newest) = ShardLog::own(store, &root, &job, SHARD, Arc::new(SystemIds)).await.unwrap();
     assert!(newest.is_none());
     let blob = log.put_blob("results", b"rows".as_slice().into()).await.unwrap();
     let query =
