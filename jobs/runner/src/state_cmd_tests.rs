@@ -2,7 +2,7 @@
 
 use super::*;
 use aqueduct_checkpoint::{CommitBody, OutboxSegment, QueryState, ShardLog, SplitState, SystemIds};
-use aqueduct_core::{Offset, ShardId, SplitId};
+use aqueduct_core::{Offset, SplitId};
 use std::collections::BTreeMap;
 
 async fn one_checkpoint(folder: &std::path::Path) {
