@@ -3,7 +3,7 @@
 use crate::config::{OPTIONS, SinkConfig};
 use crate::sink::FilesystemSink;
 use crate::source::{FILE_PATH, FilesystemSource, OFFSET};
-use aqueduct_core::{Connector, MetadataKey, OptionDef, Result, Roles, Sink, SinkSpec, Source, SourceSpec};
+use aqueduct_core::{Connector, MetadataKey, OptionDef, Options, Result, Roles, Sink, SinkSpec, Source, SourceSpec};
 use arrow::datatypes::DataType;
 
 /// `'connector' = 'filesystem'`.
@@ -41,6 +41,10 @@ impl Connector for FilesystemConnector {
 
     fn fail_points(&self) -> &'static [&'static str] {
         FAIL_POINTS
+    }
+
+    fn address(&self, options: &Options) -> Option<String> {
+        options.get("path").map(str::to_owned)
     }
 
     fn source(&self, spec: &SourceSpec) -> Result<Box<dyn Source>> {

@@ -11,7 +11,7 @@ use crate::layout::{label, part, under};
 use crate::ledger::{Ledger, LedgerFile};
 use crate::put::{Created, Found, create, replace};
 use crate::rows::{by_folder, by_object, last_per_key};
-use crate::store::open_store;
+use crate::store::{Needs, is_missing_folder, look, open_store};
 use aqueduct_core::{
     Claimed, CommitPermit, Cursor, Epoch, Error, JobName, Line, Repeated, Result, SealedEpoch, ShardId, Sink, Survey,
 };
@@ -252,6 +252,22 @@ impl Sink for FilesystemSink {
 
     fn follow(&mut self, line: &Line) {
         self.line = line.clone();
+    }
+
+    async fn look(&mut self, job: &JobName, shard: ShardId) -> Result<Vec<String>> {
+        let common = &self.config.common;
+        let named = |error: Error| error.context(format!("table '{}'", common.table));
+        // An object of a row is replaced, which stores count as deleting.
+        let needs = match self.config.layout {
+            Layout::Epoch(_) => Needs::Create,
+            Layout::ObjectPerRow(_) => Needs::CreateAndDelete,
+        };
+        let unknown = look(&common.path, &common.store, needs).await.map_err(named)?;
+        // Opening would create a local folder.
+        if !is_missing_folder(&common.path)? {
+            self.survey(job, shard).await?;
+        }
+        Ok(unknown)
     }
 
     async fn survey(&mut self, job: &JobName, shard: ShardId) -> Result<Survey> {

@@ -5,6 +5,7 @@
 
 mod durable;
 mod errors;
+mod look;
 
 use aqueduct_core::{Error, Result};
 use durable::DurableLocal;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use errors::store_error;
+pub use look::{Needs, look};
 
 /// How a store is reached.
 #[derive(Debug, Clone)]
@@ -116,6 +118,11 @@ impl Location {
     pub(crate) fn is_missing_folder(&self) -> bool {
         self.is_local() && !std::path::Path::new(&self.path).exists()
     }
+}
+
+/// True for the URL of a folder of this machine that does not exist; nothing is asked of buckets.
+pub fn is_missing_folder(url: &str) -> Result<bool> {
+    Location::parse(url).map(|location| location.is_missing_folder())
 }
 
 /// Opens the store of `url` and names the place in it: `gs://bucket/prefix`, `s3://bucket/prefix`, `file:///folder`, or

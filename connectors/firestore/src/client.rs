@@ -4,8 +4,8 @@
 
 use crate::config::Config;
 use crate::database::{Database, Outcome, Service};
-use crate::error::{Failure, connecting, preparing};
-use aqueduct_core::{Error, Result};
+use crate::error::{Failure, NETWORK, connecting, preparing};
+use aqueduct_core::{Error, Hurdle, Result};
 use async_trait::async_trait;
 use gcloud_sdk::google::firestore::v1::firestore_client::FirestoreClient;
 use gcloud_sdk::google::firestore::v1::{CommitRequest, CommitResponse, Document, GetDocumentRequest, Write};
@@ -123,7 +123,9 @@ async fn google(config: &Config, address: &str) -> Result<FirestoreClient<Google
 }
 
 fn silent(address: &str, within: Duration) -> Error {
-    Error::retry(format!("firestore at {address} cannot be reached: no answer within {} s", within.as_secs_f32()))
+    let seconds = within.as_secs_f32();
+    Error::retry(format!("firestore at {address} cannot be reached: no answer within {seconds} s; {NETWORK}"))
+        .at(Hurdle::Reach)
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! What went wrong in Firestore, as what the operator does next.
 
 use crate::config::Location;
-use aqueduct_core::{Error, ErrorKind};
+use aqueduct_core::{Error, ErrorKind, Hurdle};
 use std::time::Duration;
 use tonic::{Code, Status};
+
+/// What to do where nobody answers.
+pub(crate) const NETWORK: &str = "check the network (for an emulator: that it runs, and 'emulator-host')";
 
 /// A failed call.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +32,17 @@ impl Failure {
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self.code(), Some(Code::FailedPrecondition | Code::Aborted | Code::AlreadyExists | Code::NotFound))
     }
+
+    /// Whether the database is not there. A document that is not there is told by the same code, in other words.
+    pub(crate) fn is_missing_database(&self) -> bool {
+        match self {
+            Failure::Status(status) if status.code() == Code::NotFound => {
+                let text = status.message();
+                text.contains("database") && text.contains("does not exist")
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What is done about a code, outside of the fence's preconditions.
@@ -47,7 +61,9 @@ pub(crate) fn kind_of(code: Code) -> ErrorKind {
 pub(crate) fn call(location: &Location, doing: &str, failure: Failure) -> Error {
     let status = match failure {
         Failure::Status(status) => status,
-        Failure::Silent(_) => return Error::retry(format!("{doing}: firestore {location}: {failure}")),
+        Failure::Silent(_) => {
+            return Error::retry(format!("{doing}: firestore {location}: {failure}")).at(Hurdle::Reach);
+        }
     };
     let credentials = credentials_failure(&status);
     let kind = match credentials {
@@ -63,13 +79,20 @@ pub(crate) fn call(location: &Location, doing: &str, failure: Failure) -> Error 
         Code::FailedPrecondition => "; the database must be in native mode",
         _ => "",
     };
+    let hurdle = match status.code() {
+        _ if credentials.is_some() => Hurdle::Authenticate,
+        Code::Unauthenticated => Hurdle::Authenticate,
+        Code::PermissionDenied | Code::NotFound | Code::Unimplemented => Hurdle::Permit,
+        Code::FailedPrecondition | Code::InvalidArgument | Code::OutOfRange | Code::DataLoss => Hurdle::Fit,
+        _ => Hurdle::Reach,
+    };
     let message = format!("{doing}: firestore {location}: {} [{:?}]{next}", told(&status), status.code());
-    Error::new(kind, message).with_source(*status)
+    Error::new(kind, message).at(hurdle).with_source(*status)
 }
 
 /// An error of connecting.
 pub(crate) fn connecting(address: &str, cause: &(dyn std::error::Error + 'static)) -> Error {
-    Error::retry(format!("firestore at {address} cannot be reached: {}", chain(cause)))
+    Error::retry(format!("firestore at {address} cannot be reached: {}; {NETWORK}", chain(cause))).at(Hurdle::Reach)
 }
 
 /// An error of the client library while it connects or looks for credentials.
@@ -78,13 +101,14 @@ pub(crate) fn preparing(address: &str, error: gcloud_sdk::error::Error) -> Error
     match error.kind() {
         Kind::GrpcStatus(cause) => connecting(address, cause),
         Kind::Credentials(cause) if cause.is_transient() => {
-            Error::retry(format!("no credentials for {address} yet: {}", chain(cause)))
+            Error::retry(format!("no credentials for {address} yet: {}", chain(cause))).at(Hurdle::Authenticate)
         }
         _ => Error::config(format!(
             "no credentials for {address}: {}; set GOOGLE_APPLICATION_CREDENTIALS, run where a service account is, \
              or use 'emulator-host'",
             chain(&error)
-        )),
+        ))
+        .at(Hurdle::Authenticate),
     }
     .with_source(error)
 }

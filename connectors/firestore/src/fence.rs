@@ -41,6 +41,19 @@ pub(crate) fn name_of(config: &Config, job: &JobName, shard: ShardId, spec: &Sin
     config.location.document(COLLECTION, &id)
 }
 
+/// A write that is always refused: of a document that nobody makes, under the condition that it was written in the first second
+/// of 1970. Whoever may not write is told so instead.
+pub(crate) fn refused_write(config: &Config) -> Write {
+    let name = config.location.document(COLLECTION, "aqueduct-check");
+    let document = Document { name, ..Document::default() };
+    let never = ConditionType::UpdateTime(Timestamp { seconds: 1, nanos: 0 });
+    Write {
+        operation: Some(Operation::Update(document)),
+        current_document: Some(Precondition { condition_type: Some(never) }),
+        ..Write::default()
+    }
+}
+
 /// What the fence says about where epochs go.
 pub(crate) fn target(config: &Config) -> String {
     format!("{} {} {:?}", config.collection, config.delimiter, config.timestamps)

@@ -29,7 +29,7 @@ mod rows;
 mod sink;
 mod value;
 
-use aqueduct_core::{Connector, MetadataKey, OptionDef, Result, Roles, Sink, SinkSpec, Source, SourceSpec};
+use aqueduct_core::{Connector, MetadataKey, OptionDef, Options, Result, Roles, Sink, SinkSpec, Source, SourceSpec};
 
 /// `'connector' = 'firestore'`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,6 +84,13 @@ impl Connector for FirestoreConnector {
 
     fn fail_points(&self) -> &'static [&'static str] {
         FAIL_POINTS
+    }
+
+    fn address(&self, options: &Options) -> Option<String> {
+        let (project, database) = (options.get("project-id")?, options.get("database").unwrap_or("(default)"));
+        let collection = options.get("collection").unwrap_or(options.table());
+        let emulator = options.get("emulator-host").map(|host| format!(" (emulator {host})")).unwrap_or_default();
+        Some(format!("{collection} at {project}/{database}{emulator}"))
     }
 
     fn source(&self, spec: &SourceSpec) -> Result<Box<dyn Source>> {

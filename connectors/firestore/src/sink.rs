@@ -7,8 +7,8 @@ use crate::error::{Failure, call as failed};
 use crate::fence::{self, Fence};
 use crate::{rows, value};
 use aqueduct_core::{
-    Claimed, CommitPermit, Cursor, Epoch, Error, JobName, Line, Repeated, Result, SealedEpoch, ShardId, Sink, SinkSpec,
-    Standing, Survey,
+    Claimed, CommitPermit, Cursor, Epoch, Error, Hurdle, JobName, Line, Repeated, Result, SealedEpoch, ShardId, Sink,
+    SinkSpec, Standing, Survey,
 };
 use async_trait::async_trait;
 use gcloud_sdk::google::firestore::v1::{CommitResponse, Write};
@@ -225,6 +225,21 @@ impl Sink for FirestoreSink {
         let standings = found.into_iter().map(|fence| fence.standing(job)).collect();
         let words = "documents are written over the ones with the same id".to_owned();
         Ok(Survey { standings, repeated: Repeated::Replaced, words })
+    }
+
+    async fn look(&mut self, job: &JobName, shard: ShardId) -> Result<Vec<String>> {
+        self.survey(job, shard).await?;
+        let (table, location) = (&self.spec.table, &self.config.location);
+        let doing = format!("table '{table}': asking for the right to write");
+        let database = self.service.connect().await.map_err(|error| error.context(format!("table '{table}'")))?;
+        match database.commit(vec![fence::refused_write(&self.config)]).await {
+            Err(failure) if failure.is_refusal() && !failure.is_missing_database() => Ok(Vec::new()),
+            Err(failure) => Err(failed(location, &doing, failure)),
+            Ok(_) => Err(Error::data(format!(
+                "{doing}: firestore {location} wrote a document in spite of a condition that does not hold: the fence cannot work                  there; is it the emulator's newest version?"
+            ))
+            .at(Hurdle::Fit)),
+        }
     }
 
     async fn close(&mut self) -> Result<()> {

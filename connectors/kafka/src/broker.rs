@@ -158,6 +158,11 @@ pub trait Link: Send + std::fmt::Debug {
     /// Writes the cursor.
     async fn mark(&mut self, mark: Mark, way: Way) -> Outcome<()>;
 
+    /// Whether this user may write to the topic; `None` when nobody can tell.
+    async fn may_write(&mut self) -> Option<bool> {
+        None
+    }
+
     /// Gives the clients back.
     async fn close(self: Box<Self>);
 }

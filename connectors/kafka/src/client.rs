@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::errors::{self, Complaint};
 use crate::native::Consumer;
 use crate::properties::Properties;
-use aqueduct_core::{Error, ErrorKind, Result};
+use aqueduct_core::{Error, ErrorKind, Hurdle, Result};
 use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer as _;
@@ -160,6 +160,7 @@ pub(crate) fn partitions(metadata: &Metadata, table: &str, topic: &str) -> Resul
             format!("topic '{topic}' does not exist on this cluster (or this user may not see it): {next}"),
             ErrorKind::FixConfig,
         )
+        .at(Hurdle::Permit)
     };
     let found = metadata.topics().iter().find(|found| found.name() == topic).ok_or_else(missing)?;
     if let Some(code) = found.error().map(Code::from) {
@@ -207,7 +208,8 @@ pub(crate) fn check_brokers(metadata: &Metadata, properties: &Properties, table:
             metadata.brokers().len(),
             list.join(", "),
         ),
-    ))
+    )
+    .at(first.hurdle()))
 }
 
 /// Why a broker cannot be reached; `None` when it can. A client of its own knows no other broker than this one.

@@ -4,7 +4,7 @@ use crate::columns;
 use crate::options::{OPTIONS, SinkOptions, SourceOptions};
 use crate::sink::KafkaSink;
 use crate::source::KafkaSource;
-use aqueduct_core::{Connector, MetadataKey, OptionDef, Result, Roles, Sink, SinkSpec, Source, SourceSpec};
+use aqueduct_core::{Connector, MetadataKey, OptionDef, Options, Result, Roles, Sink, SinkSpec, Source, SourceSpec};
 
 /// `'connector' = 'kafka'`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,6 +43,10 @@ impl Connector for KafkaConnector {
 
     fn fail_points(&self) -> &'static [&'static str] {
         FAIL_POINTS
+    }
+
+    fn address(&self, options: &Options) -> Option<String> {
+        Some(format!("{} at {}", options.get("topic")?, options.get("properties.bootstrap.servers")?))
     }
 
     fn source(&self, spec: &SourceSpec) -> Result<Box<dyn Source>> {

@@ -2,7 +2,7 @@
 //!
 //! It decides from codes and texts only; it asks nobody.
 
-use aqueduct_core::{Error, ErrorKind};
+use aqueduct_core::{Error, ErrorKind, Hurdle};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 /// An error as librdkafka told it.
@@ -18,6 +18,23 @@ impl Complaint {
     /// Whether waiting can help.
     pub(crate) fn kind(&self) -> ErrorKind {
         kind_of(self.code, &self.text)
+    }
+
+    /// How far the connection came.
+    pub(crate) fn hurdle(&self) -> Hurdle {
+        match self.code {
+            Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::IllegalSASLState
+            | Code::SecurityDisabled => Hurdle::Authenticate,
+            // A handshake that fails for good: somebody is there.
+            Code::SSL | Code::BrokerTransportFailure | Code::AllBrokersDown if self.kind() == ErrorKind::FixConfig => {
+                Hurdle::Authenticate
+            }
+            _ if self.kind() == ErrorKind::Retry => Hurdle::Reach,
+            _ => Hurdle::Permit,
+        }
     }
 
     /// What to do about it, where that is known.
@@ -174,7 +191,7 @@ pub(crate) fn code_of(error: &KafkaError) -> Code {
 
 /// `what` failed because of `complaint`.
 pub(crate) fn describe(what: &str, complaint: &Complaint) -> Error {
-    Error::new(complaint.kind(), format!("{what}: {complaint}; {}", complaint.advice()))
+    Error::new(complaint.kind(), format!("{what}: {complaint}; {}", complaint.advice())).at(complaint.hurdle())
 }
 
 /// librdkafka's text of an error, without the wrapper's repetition.

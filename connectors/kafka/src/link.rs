@@ -7,7 +7,7 @@ use crate::client::{check_brokers, create, partitions, questions, topic_metadata
 use crate::context::Context;
 use crate::cursor;
 use crate::errors::Complaint;
-use crate::native::Consumer;
+use crate::native::{Consumer, describe_topics};
 use crate::options::{Guarantee, SinkOptions};
 use crate::transactions::{Ends, PartitionEnds};
 use aqueduct_core::{Error, Result};
@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 const INIT: Duration = Duration::from_secs(60);
 /// How long the offsets of a transaction may take.
 const OFFSETS: Duration = Duration::from_secs(30);
+/// How long the topic's description may take.
+const RIGHTS: Duration = Duration::from_secs(10);
 
 /// The brokers of the options.
 pub(crate) struct Brokers {
@@ -125,6 +127,10 @@ impl Link for Threads {
         self.try_run(move |clients| clients.mark(&mark, way)).await
     }
 
+    async fn may_write(&mut self) -> Option<bool> {
+        self.run(|clients| clients.may_write()).await.ok().flatten()
+    }
+
     async fn close(self: Box<Self>) {
         // Joining the clients' threads takes a moment.
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
@@ -169,6 +175,11 @@ impl Clients {
 
     fn stored(&mut self, patience: Duration) -> Result<Option<Mark>> {
         cursor::read(patience, &self.consumer, &self.table, &self.identity.group, &self.options.topic)
+    }
+
+    fn may_write(&mut self) -> Option<bool> {
+        let topics = std::slice::from_ref(&self.options.topic);
+        describe_topics(&self.consumer, topics, RIGHTS).remove(&self.options.topic)?.may_write
     }
 
     fn produce(&mut self) -> Result<()> {

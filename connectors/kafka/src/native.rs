@@ -263,14 +263,33 @@ pub(crate) fn cached_watermarks(consumer: &Consumer, topic: &str, partition: i32
     (code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some((low, high))
 }
 
-/// The ids of `topics`, by name. Brokers before 2.8 have none, and then there is none here.
+/// What a broker says of a topic.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Described {
+    /// Brokers before 2.8 have none.
+    pub(crate) id: Option<String>,
+    /// Whether this user may write; `None` where the broker does not tell.
+    pub(crate) may_write: Option<bool>,
+}
+
+/// The ids of `topics`, by name; those without one are left out.
 pub(crate) fn topic_ids(consumer: &Consumer, topics: &[String], deadline: Duration) -> BTreeMap<String, String> {
+    let found = describe_topics(consumer, topics, deadline).into_iter();
+    found.filter_map(|(topic, described)| Some((topic, described.id?))).collect()
+}
+
+/// Ids of `topics` and this user's rights, by name; without those that no broker tells of in time.
+pub(crate) fn describe_topics(
+    consumer: &Consumer,
+    topics: &[String],
+    deadline: Duration,
+) -> BTreeMap<String, Described> {
     let Ok(names) = topics.iter().map(|topic| CString::new(topic.as_str())).collect::<Result<Vec<_>, _>>() else {
         return BTreeMap::new();
     };
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let millis = i32::try_from(deadline.as_millis()).unwrap_or(i32::MAX);
-    let mut ids = BTreeMap::new();
+    let mut described = BTreeMap::new();
     // SAFETY: every object that is made here is destroyed below, in reverse, and none is used afterwards: the event owns the
     // result, the descriptions and the texts that are read from it. The request keeps copies of its arguments, so that
     // destroying them (and the queue) before a late answer is allowed. Null is checked wherever librdkafka may return it.
@@ -281,6 +300,11 @@ pub(crate) fn topic_ids(consumer: &Consumer, topics: &[String], deadline: Durati
             sys::rd_kafka_AdminOptions_new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
         let mut text: [c_char; 256] = [0; 256];
         sys::rd_kafka_AdminOptions_set_request_timeout(options, millis, text.as_mut_ptr(), text.len());
+        let refused = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
+        if !refused.is_null() {
+            // Then the answer comes without them.
+            sys::rd_kafka_error_destroy(refused);
+        }
         let queue = sys::rd_kafka_queue_new(client);
         sys::rd_kafka_DescribeTopics(client, collection, options, queue);
         let event = sys::rd_kafka_queue_poll(queue, millis);
@@ -293,11 +317,9 @@ pub(crate) fn topic_ids(consumer: &Consumer, topics: &[String], deadline: Durati
                 let id = sys::rd_kafka_TopicDescription_topic_id(topic);
                 let text = if id.is_null() { ptr::null() } else { sys::rd_kafka_Uuid_base64str(id) };
                 let known = !text.is_null() && sys::rd_kafka_Uuid_most_significant_bits(id) != 0;
-                if known {
-                    let name =
-                        CStr::from_ptr(sys::rd_kafka_TopicDescription_name(topic)).to_string_lossy().into_owned();
-                    ids.insert(name, CStr::from_ptr(text).to_string_lossy().into_owned());
-                }
+                let id = known.then(|| CStr::from_ptr(text).to_string_lossy().into_owned());
+                let name = CStr::from_ptr(sys::rd_kafka_TopicDescription_name(topic)).to_string_lossy().into_owned();
+                described.insert(name, Described { id, may_write: may_write(topic) });
             }
         }
         if !event.is_null() {
@@ -307,5 +329,23 @@ pub(crate) fn topic_ids(consumer: &Consumer, topics: &[String], deadline: Durati
         sys::rd_kafka_AdminOptions_destroy(options);
         sys::rd_kafka_TopicCollection_destroy(collection);
     }
-    ids
+    described
+}
+
+/// Whether the rights that came with a description hold the one to write; `None` where none came.
+///
+/// # Safety
+/// `topic` is a description that lives for the length of the call.
+unsafe fn may_write(topic: *const sys::rd_kafka_TopicDescription_t) -> Option<bool> {
+    let mut count = 0;
+    // SAFETY: the caller's promise; the list belongs to the description and has `count` elements. They are read as numbers,
+    // because a number that the enum does not know would be no value of it.
+    unsafe {
+        let rights = sys::rd_kafka_TopicDescription_authorized_operations(topic, &mut count).cast::<u32>();
+        if rights.is_null() || count == 0 {
+            return None;
+        }
+        let write = sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE as u32;
+        Some(std::slice::from_raw_parts(rights, count).contains(&write))
+    }
 }

@@ -6,8 +6,10 @@ use crate::link::Brokers;
 use crate::options::{Guarantee, SinkOptions};
 use crate::producer::{Plan, Writer, standing};
 use crate::rows::Rows;
+use crate::transactions;
 use aqueduct_core::{
-    Claimed, CommitPermit, Cursor, Error, JobName, Line, Repeated, Result, SealedEpoch, ShardId, Sink, SinkSpec, Survey,
+    Claimed, CommitPermit, Cursor, Error, ErrorKind, Hurdle, JobName, Line, Repeated, Result, SealedEpoch, ShardId,
+    Sink, SinkSpec, Survey,
 };
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +24,8 @@ const RENEW: Duration = Duration::from_secs(6 * 3600);
 const WATCH: Duration = Duration::from_secs(10);
 /// How long a survey waits for a cursor that a transaction holds: a dead process's ends after its time-out.
 const SURVEY: Duration = Duration::from_secs(70);
+/// How long a look waits for it.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A table that writes to a topic.
 pub(crate) struct KafkaSink {
@@ -128,6 +132,40 @@ impl Sink for KafkaSink {
             repeated: Repeated::Twice,
             words: "rows are appended to the topic a second time".to_owned(),
         })
+    }
+
+    async fn look(&mut self, job: &JobName, shard: ShardId) -> Result<Vec<String>> {
+        let Plan { table, options, .. } = &self.plan;
+        let group = cursor::group(job, shard, table);
+        let id = transactions::transactional_id(options, job, shard, table);
+        let transactional_id = id.clone().unwrap_or_default();
+        let identity = Identity { job: job.as_str().to_owned(), group: group.clone(), transactional_id };
+        let mut link = self.broker.connect(&identity).await?;
+        let (mark, may_write) = (link.stored(LOOK).await, link.may_write().await);
+        link.close().await;
+        let topic = &options.topic;
+        let mut unknown = Vec::new();
+        match mark {
+            Ok(_) => {}
+            // The topic has just answered.
+            Err(error) if error.kind() == ErrorKind::Retry => {
+                unknown.push(format!("the cursor in the group '{group}', which a transaction holds now"));
+            }
+            Err(error) => return Err(error),
+        }
+        match may_write {
+            Some(true) => {}
+            Some(false) => {
+                return Err(Error::config(format!(
+                    "table '{table}': this user may not write to topic '{topic}': grant WRITE and DESCRIBE on the topic to it"
+                ))
+                .at(Hurdle::Permit));
+            }
+            None => unknown.push(format!("the right to WRITE to topic '{topic}', which the broker does not tell")),
+        }
+        unknown.extend(id.map(|id| format!("the rights to WRITE and DESCRIBE on the transactional id '{id}'")));
+        unknown.push(format!("the right to READ on the group '{group}'"));
+        Ok(unknown)
     }
 
     fn unstable_records(&self) -> Option<Arc<AtomicU64>> {

@@ -3,9 +3,13 @@
 //! Decided from the SQLSTATE, not from texts, which are translated and change. Texts are only passed on.
 
 use crate::config::Address;
-use aqueduct_core::{Error, ErrorKind};
+use aqueduct_core::{Error, ErrorKind, Hurdle};
 use std::io;
 use std::time::Duration;
+
+/// What to do where nobody answers.
+const NETWORK: &str =
+    "check host and port in 'url', that the server runs, and that the network lets this machine through";
 
 /// A failed exchange with the server.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +45,10 @@ pub(crate) fn kind_of(state: &str) -> ErrorKind {
 pub(crate) fn connecting(address: &Address, failure: Failure) -> Error {
     let error = match failure {
         Failure::Sql(error) => error,
-        Failure::Silent(_) => return Error::retry(format!("postgres {address} cannot be reached: {failure}")),
+        Failure::Silent(_) => {
+            return Error::retry(format!("postgres {address} cannot be reached: {failure}; {NETWORK}"))
+                .at(Hurdle::Reach);
+        }
         Failure::Told(error) => return error,
     };
     match &error {
@@ -53,17 +60,20 @@ pub(crate) fn connecting(address: &Address, failure: Failure) -> Error {
                 _ => "",
             };
             let message = format!("postgres {address} refuses the connection: {} [{state}]{next}", database.message());
-            Error::new(kind_of(&state), message)
+            let missing = state.starts_with("3D") || state == "42501";
+            Error::new(kind_of(&state), message).at(if missing { Hurdle::Permit } else { Hurdle::Authenticate })
         }
         // The driver hands on failures of the TLS handshake as I/O errors of this kind.
         sqlx::Error::Io(cause) if cause.kind() == io::ErrorKind::InvalidData => Error::config(format!(
             "postgres {address}: TLS failed: {cause}; check 'sslmode', 'ssl-root-cert' and the host name in 'url'"
-        )),
+        ))
+        .at(Hurdle::Authenticate),
         sqlx::Error::Tls(cause) => Error::config(format!(
             "postgres {address}: TLS failed: {cause}; check 'sslmode', 'ssl-root-cert', 'ssl-cert' and 'ssl-key'"
-        )),
+        ))
+        .at(Hurdle::Authenticate),
         sqlx::Error::Configuration(cause) => Error::config(format!("postgres {address}: {cause}")),
-        other => Error::retry(format!("postgres {address} cannot be reached: {other}")),
+        other => Error::retry(format!("postgres {address} cannot be reached: {other}; {NETWORK}")).at(Hurdle::Reach),
     }
     .with_source(error)
 }
@@ -90,7 +100,8 @@ pub(crate) fn statement(address: &Address, doing: &str, failure: Failure) -> Err
                 _ => String::new(),
             };
             let message = format!("{doing}: postgres {address}: {} [{state}]{detail}{next}", database.message());
-            Error::new(kind_of(&state), message)
+            let error = Error::new(kind_of(&state), message);
+            if state == "42501" { error.at(Hurdle::Permit) } else { error }
         }
         sqlx::Error::Encode(cause) => Error::data(format!("{doing}: a value cannot be sent to postgres: {cause}")),
         other => Error::retry(format!("{doing}: postgres {address}: {other}")),

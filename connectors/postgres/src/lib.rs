@@ -2,7 +2,7 @@
 //!
 //! The anatomy: `config` (options), `error` (what the operator does next), `cursor` (claim and fence), `rows` (order, last
 //! row of a key), `sink` (the contract). Below the border that `session` draws: `server` (the statements), `client` (one
-//! connection), `types` and `table` (columns of the job against columns of the table), `encode` and `statement` (Arrow to
+//! connection), `types`, `table` and `look` (columns of the job against columns of the table), `encode` and `statement` (Arrow to
 //! SQL). There is no source side.
 //!
 //! # Exactly once
@@ -16,6 +16,7 @@ mod config;
 mod cursor;
 mod encode;
 mod error;
+mod look;
 mod rows;
 mod server;
 mod session;
@@ -24,7 +25,7 @@ mod statement;
 mod table;
 mod types;
 
-use aqueduct_core::{Connector, MetadataKey, OptionDef, Result, Roles, Sink, SinkSpec, Source, SourceSpec};
+use aqueduct_core::{Connector, MetadataKey, OptionDef, Options, Result, Roles, Sink, SinkSpec, Source, SourceSpec};
 
 /// `'connector' = 'postgres'`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -81,6 +82,11 @@ impl Connector for PostgresConnector {
 
     fn fail_points(&self) -> &'static [&'static str] {
         FAIL_POINTS
+    }
+
+    fn address(&self, options: &Options) -> Option<String> {
+        let config = config::Config::new(options).ok()?;
+        Some(format!("{} at {}", config.table, config.address))
     }
 
     fn source(&self, spec: &SourceSpec) -> Result<Box<dyn Source>> {

@@ -6,6 +6,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::encode;
 use crate::error::{Failure, statement as failed};
+use crate::look;
 use crate::session::{Boundary, Change, Database, Entry, Key, Names, Only, Outcome, Session};
 use crate::statement::{self, quote};
 use crate::table::{self, Table, Target, create_under_lock};
@@ -83,6 +84,10 @@ impl Session for ServerSession {
         self.insert = statement::insert(&table, &targets, &self.spec.primary_key);
         self.targets = targets;
         Ok(Names { target: table.qualified(), cursor: self.cursor.clone() })
+    }
+
+    async fn look(&mut self) -> Result<()> {
+        look::look(&mut self.client, &self.config, &self.spec, NAME).await
     }
 
     async fn transaction(&mut self, boundary: Boundary) -> Outcome<()> {

@@ -117,6 +117,12 @@ pub trait Session: Send + Sync + std::fmt::Debug {
         Ok(Vec::new())
     }
 
+    /// Checks the target and the cursor table as [`Session::prepare`] does, and creates nothing: what is missing and would be
+    /// created may be created. Works before `prepare`.
+    async fn look(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Inside a transaction: changes a row of the key's job, shard and sink if it is there and every condition holds, and
     /// says whether it did.
     async fn update(&mut self, key: &Key, change: &Change) -> Outcome<bool>;

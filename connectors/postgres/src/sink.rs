@@ -165,6 +165,15 @@ impl Sink for PostgresSink {
         Ok(Survey { standings, repeated, words: words.to_owned() })
     }
 
+    async fn look(&mut self, job: &JobName, shard: ShardId) -> Result<Vec<String>> {
+        let mut session = self.session(job).await?;
+        session.look().await?;
+        // Reads the cursors too.
+        self.standings(session.as_mut(), job, shard).await?;
+        session.close().await;
+        Ok(Vec::new())
+    }
+
     async fn close(&mut self) -> Result<()> {
         if let Some(open) = self.open.take() {
             open.session.close().await;

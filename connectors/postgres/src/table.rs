@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::error::{Failure, statement as failed};
 use crate::statement::quote;
 use crate::types::{self, Wire};
-use aqueduct_core::{Error, Result, SinkSpec};
+use aqueduct_core::{Error, Hurdle, Result, SinkSpec};
 use sqlx::Row;
 
 /// Serialises `CREATE TABLE IF NOT EXISTS`, which on its own fails when two sessions race. Any fixed number.
@@ -86,30 +86,46 @@ pub(crate) fn create_statement(config: &Config, spec: &SinkSpec) -> String {
 
 /// Finds the table, creates it if that is wished, and checks it. The result has one target per column of the job.
 pub(crate) async fn prepare(client: &mut Client, config: &Config, spec: &SinkSpec) -> Result<(Table, Vec<Target>)> {
-    let doing = format!("table '{}': reading the catalog", spec.table);
-    let on_error = |failure| failed(&config.address, &doing, failure);
-    let mut table = load(client, config).await.map_err(on_error)?;
+    let mut table = find(client, config, spec).await?;
     if table.is_none() && config.create_table {
         let create = create_statement(config, spec);
         let doing = format!("table '{}': {create}", spec.table);
         create_under_lock(client, &create).await.map_err(|failure| failed(&config.address, &doing, failure))?;
-        table = load(client, config).await.map_err(on_error)?;
+        table = find(client, config, spec).await?;
     }
-    let Some((table, kind)) = table else {
-        return Err(Error::config(format!(
-            "table '{}': postgres {} has no table {}; set 'sink.create-table' = 'true' or run: {};",
-            spec.table,
-            config.address,
-            wanted(config),
-            create_statement(config, spec)
-        )));
-    };
-    if kind != "r" && kind != "p" {
-        return Err(Error::config(format!("table '{}': {} is not a table (a view?)", spec.table, table.qualified())));
-    }
-    check_privileges(client, config, spec, &table).await?;
-    let targets = check(spec, &table)?;
+    let table = table.ok_or_else(|| missing(config, spec))?;
+    let targets = fit(client, config, spec, &table).await?;
     Ok((table, targets))
+}
+
+/// The table, if there is one of this name.
+pub(crate) async fn find(client: &mut Client, config: &Config, spec: &SinkSpec) -> Result<Option<Table>> {
+    let doing = format!("table '{}': reading the catalog", spec.table);
+    match load(client, config).await.map_err(|failure| failed(&config.address, &doing, failure))? {
+        Some((table, kind)) if kind != "r" && kind != "p" => {
+            let found = table.qualified();
+            Err(Error::config(format!("table '{}': {found} is not a table (a view?)", spec.table)).at(Hurdle::Fit))
+        }
+        found => Ok(found.map(|(table, _)| table)),
+    }
+}
+
+/// The error for a table that is not there and is not to be created.
+pub(crate) fn missing(config: &Config, spec: &SinkSpec) -> Error {
+    Error::config(format!(
+        "table '{}': postgres {} has no table {}; set 'sink.create-table' = 'true' or run: {};",
+        spec.table,
+        config.address,
+        wanted(config),
+        create_statement(config, spec)
+    ))
+    .at(Hurdle::Permit)
+}
+
+/// Checks rights and columns of a table that is there.
+pub(crate) async fn fit(client: &mut Client, config: &Config, spec: &SinkSpec, table: &Table) -> Result<Vec<Target>> {
+    check_privileges(client, config, spec, table).await?;
+    check(spec, table)
 }
 
 /// Creates something under a lock that all sinks share. Locks of a transaction end with it, also behind a pooler.
@@ -152,7 +168,8 @@ pub(crate) fn check(spec: &SinkSpec, table: &Table) -> Result<Vec<Target>> {
     if wrong.is_empty() {
         return Ok(targets);
     }
-    Err(Error::config(format!("table '{}' does not fit {}: {}", spec.table, table.qualified(), wrong.join("; "))))
+    let wrong = wrong.join("; ");
+    Err(Error::config(format!("table '{}' does not fit {}: {wrong}", spec.table, table.qualified())).at(Hurdle::Fit))
 }
 
 fn missing_column(table: &Table, column: &aqueduct_core::TableColumn) -> String {
@@ -274,7 +291,8 @@ async fn check_privileges(client: &mut Client, config: &Config, spec: &SinkSpec,
         needed.join(", "),
         table.qualified(),
         quote(&config.address.username)
-    )))
+    ))
+    .at(Hurdle::Permit))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! It does not register anything: the runner hands the list of connectors to whoever needs it.
 
-use crate::{OptionDef, Result, Sink, SinkSpec, Source, SourceSpec};
+use crate::{OptionDef, Options, Result, Sink, SinkSpec, Source, SourceSpec};
 use arrow::datatypes::DataType;
 
 /// Which sides a connector offers.
@@ -41,6 +41,12 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// The names of every fail point that its sources and sinks pass.
     fn fail_points(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Where a table with these options is, for people: server, topic, database, folder; never a secret. `None` for tables
+    /// that are nowhere outside of this process, and for options that cannot be read.
+    fn address(&self, _options: &Options) -> Option<String> {
+        None
     }
 
     /// A source for a table. Errors are [`crate::ErrorKind::FixConfig`] and name table and option.

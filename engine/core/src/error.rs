@@ -3,6 +3,7 @@
 //! Crates keep their own detailed enums inside and map every variant to one of these kinds at their border. This file
 //! does not print or log anything.
 
+use crate::Hurdle;
 use std::fmt;
 
 /// What the reader of an error does next. The runner maps each kind to an exit code.
@@ -24,6 +25,7 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    hurdle: Option<Hurdle>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -33,7 +35,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error of `kind`. `message` says what happened, where, and the next step.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), hurdle: None, source: None }
     }
 
     /// Shorthand for [`ErrorKind::Retry`].
@@ -73,6 +75,18 @@ impl Error {
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);
         self
+    }
+
+    /// Says how far the connection came that failed.
+    #[must_use]
+    pub fn at(mut self, hurdle: Hurdle) -> Self {
+        self.hurdle = Some(hurdle);
+        self
+    }
+
+    /// What the connection did not get past, where that is known.
+    pub fn hurdle(&self) -> Option<Hurdle> {
+        self.hurdle
     }
 
     /// What the operator does next.

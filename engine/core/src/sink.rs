@@ -129,6 +129,13 @@ pub trait Sink: Send {
         Ok(Survey::default())
     }
 
+    /// Whether `open` and `apply` will find what they need: reached, logged in, allowed, fitting. Changes, claims and fences
+    /// nothing, and creates nothing either. Works before `open`. The answer is what cannot be known without writing, each as the
+    /// rest of a sentence for a person: `the right to WRITE with the transactional id 'x'`.
+    async fn look(&mut self, job: &JobName, shard: ShardId) -> Result<Vec<String>> {
+        self.survey(job, shard).await.map(|_| Vec::new())
+    }
+
     /// False for a sink that cannot be asked what it has applied: its cursor is always [`Epoch::ZERO`], and after a restart it
     /// gets what is still kept.
     fn remembers(&self) -> bool {

@@ -65,7 +65,10 @@ const CHECK_EXAMPLES: &str = "\
 Examples:
   aqueduct check jobs/image-metrics
   aqueduct check jobs/image-metrics --set KAFKA_BROKERS=broker:9094
-Nothing is connected to and nothing is written.";
+  aqueduct check jobs/image-metrics --set KAFKA_BROKERS=broker:9094 --connect
+Nothing is connected to and nothing is written. With --connect every connection that the job will need is opened and named in a
+table: reached, authenticated, permitted, latency (until all questions were answered); below it what is broken and what to do.
+Still nothing is written, claimed or joined. The exit code is the worst one.";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
@@ -97,9 +100,9 @@ pub(crate) enum Verb {
     /// Run a job until its input ends or it is told to stop.
     #[command(after_help = RUN_EXAMPLES, after_long_help = long_run_help())]
     Run(RunArgs),
-    /// Plan a job and check every option, without side effects.
+    /// Plan a job and check every option, without side effects; with --connect also every connection.
     #[command(after_help = CHECK_EXAMPLES)]
-    Check(JobArgs),
+    Check(CheckArgs),
     /// Show how a job is computed, as a tree.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(JobArgs),
@@ -158,6 +161,21 @@ pub(crate) struct ValueArgs {
     /// Where checkpoints lie (execution.checkpointing.dir): a folder, file://, gs:// or s3://.
     #[arg(long, value_name = "URL")]
     pub(crate) checkpoint_dir: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+    /// Open every connection that the job will need, and say of each how far it came.
+    #[arg(long)]
+    pub(crate) connect: bool,
+    /// With --connect: what has not answered within so many seconds is broken.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, requires = "connect")]
+    pub(crate) timeout: u64,
+    /// With --connect: how it is printed.
+    #[arg(long, value_enum, default_value_t = StatusFormat::Table, requires = "connect")]
+    pub(crate) format: StatusFormat,
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! The connectors that this binary knows: the one place where engine and connectors meet.
 
 use aqueduct_core::{Connector, Error, FailPoints, Result, Sink, SinkSpec, Source, SourceSpec};
-use aqueduct_plan::JobPlan;
+use aqueduct_plan::{JobPlan, SinkTable, SourceTable};
 use std::sync::Arc;
 
 /// All of them.
@@ -24,23 +24,32 @@ pub(crate) fn sources(
     known: &[Arc<dyn Connector>],
     points: &FailPoints,
 ) -> Result<Vec<Box<dyn Source>>> {
-    let make = |table: &aqueduct_plan::SourceTable| {
-        let spec = SourceSpec { fail_points: points.clone(), ..table.spec.clone() };
-        named(known, &table.connector)?.source(&spec)
-    };
-    plan.sources.iter().map(make).collect()
+    plan.sources.iter().map(|table| source(table, known, points)).collect()
+}
+
+/// One of them.
+pub(crate) fn source(
+    table: &SourceTable,
+    known: &[Arc<dyn Connector>],
+    points: &FailPoints,
+) -> Result<Box<dyn Source>> {
+    let spec = SourceSpec { fail_points: points.clone(), ..table.spec.clone() };
+    named(known, &table.connector)?.source(&spec)
 }
 
 /// One sink per table that is written, in the plan's order. Checks every option; connects to nothing.
 pub(crate) fn sinks(plan: &JobPlan, known: &[Arc<dyn Connector>], points: &FailPoints) -> Result<Vec<Box<dyn Sink>>> {
-    let make = |table: &aqueduct_plan::SinkTable| {
-        let spec = SinkSpec { fail_points: points.clone(), ..table.spec.clone() };
-        named(known, &table.connector)?.sink(&spec)
-    };
-    plan.sinks.iter().map(make).collect()
+    plan.sinks.iter().map(|table| sink(table, known, points)).collect()
 }
 
-fn named<'a>(known: &'a [Arc<dyn Connector>], name: &str) -> Result<&'a Arc<dyn Connector>> {
+/// One of them.
+pub(crate) fn sink(table: &SinkTable, known: &[Arc<dyn Connector>], points: &FailPoints) -> Result<Box<dyn Sink>> {
+    let spec = SinkSpec { fail_points: points.clone(), ..table.spec.clone() };
+    named(known, &table.connector)?.sink(&spec)
+}
+
+/// The connector of a name that the planner knows.
+pub(crate) fn named<'a>(known: &'a [Arc<dyn Connector>], name: &str) -> Result<&'a Arc<dyn Connector>> {
     let found = known.iter().find(|connector| connector.name() == name);
     found.ok_or_else(|| Error::bug(format!("the plan names a connector '{name}' that the planner was not given")))
 }

@@ -4,6 +4,8 @@
 
 mod cli;
 mod clock;
+mod connect;
+mod connect_out;
 mod connectors;
 #[cfg(test)]
 mod docs_tests;
@@ -76,7 +78,8 @@ fn start(verb: Verb) -> Result<()> {
     }
     match verb {
         Verb::Run(args) => run::run(&args),
-        Verb::Check(args) => look::check(&args),
+        Verb::Check(args) if args.connect => wait(connect::run(args)),
+        Verb::Check(args) => look::check(&args.job),
         Verb::Explain(args) => look::explain(&args),
         Verb::Status(args) => wait(status_cmd::run(args)),
         Verb::Query(args) => wait(query::run(args)),

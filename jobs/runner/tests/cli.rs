@@ -43,6 +43,20 @@ fn a_sound_job_is_checked_and_explained_without_side_effects() {
 }
 
 #[test]
+fn the_connections_of_a_bare_job_are_its_folders() {
+    let job = Job::counts("");
+    let check = job.aqueduct(&["check", "counts", "--connect", "--format", "json"]);
+    assert_eq!(check.code, 0, "{check:?}");
+    let found: serde_json::Value = serde_json::from_str(&check.out).unwrap();
+    let names: Vec<_> = found["connections"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
+    assert_eq!(names, ["counts_local", "checkpoints"], "generated records come from nowhere: {check:?}");
+    let left: Vec<_> = std::fs::read_dir(job.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["counts"], "a look makes no folders");
+    let idle = job.aqueduct(&["check", "counts", "--timeout", "5"]);
+    assert!(idle.code == 2 && idle.err.contains("--connect"), "{idle:?}");
+}
+
+#[test]
 fn the_jobs_of_the_project_need_no_address() {
     let jobs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for name in ["image-metrics", "payments"] {

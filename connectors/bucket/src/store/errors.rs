@@ -1,6 +1,6 @@
 //! What errors of stores mean for the operator. It retries nothing and reads nothing back.
 
-use aqueduct_core::Error;
+use aqueduct_core::{Error, Hurdle};
 use std::error::Error as StdError;
 use std::io::ErrorKind as IoKind;
 
@@ -20,7 +20,14 @@ enum Next {
 /// found* means that the bucket or folder does not exist.
 pub fn store_error(error: object_store::Error, what: &str) -> Error {
     let cause = cause(&error);
-    let made = match next(&error) {
+    let next = next(&error);
+    let hurdle = match next {
+        Next::FindBucket | Next::GrantRights | Next::FixRequest | Next::FixPath => Hurdle::Permit,
+        Next::GiveCredentials => Hurdle::Authenticate,
+        Next::TryAgain if asks_for_token(&error) => Hurdle::Authenticate,
+        Next::TryAgain => Hurdle::Reach,
+    };
+    let made = match next {
         Next::FindBucket => Error::config(format!(
             "{what}: not found ({cause}): check that the bucket exists and that its name and the path are right"
         )),
@@ -39,11 +46,11 @@ pub fn store_error(error: object_store::Error, what: &str) -> Error {
             "{what}: no credentials could be fetched ({cause}): set GOOGLE_APPLICATION_CREDENTIALS or the AWS_* variables, \
              or run where the machine has an identity"
         )),
-        Next::TryAgain => {
-            Error::retry(format!("{what}: the store cannot be reached or fails ({cause}): try again later"))
-        }
+        Next::TryAgain => Error::retry(format!(
+            "{what}: the store cannot be reached or fails ({cause}): try again later; if it lasts, check the endpoint and the network"
+        )),
     };
-    made.with_source(error)
+    made.at(hurdle).with_source(error)
 }
 
 fn next(error: &object_store::Error) -> Next {

@@ -54,6 +54,10 @@ impl Connector for ReplayConnector {
         Metadata::keys(&METADATA)
     }
 
+    fn address(&self, options: &Options) -> Option<String> {
+        options.get("path").map(str::to_owned)
+    }
+
     fn source(&self, spec: &SourceSpec) -> Result<Box<dyn Source>> {
         spec.options.one_of("format", "json", &["json"])?;
         let json = JsonOptions::from_options(&spec.options)?;
