@@ -232,8 +232,9 @@ async fn sigterm_with_too_little_grace() {
             .execute(&mut connection)
             .await
             .unwrap();
-        run.wait_for("a backlog", |status| {
-            watch::sinks(status).iter().any(|sink| watch::number(sink, "backlog_epochs") > 0)
+        run.wait_for("a backlog of Postgres", |status| {
+            let mut waiting = watch::sinks(status).iter().filter(|sink| watch::number(sink, "backlog_epochs") > 0);
+            waiting.any(|sink| sink["table"] == "analytics_metrics")
         });
         run.process.signal(libc::SIGTERM);
         let end = run.end_within(Duration::from_secs(5));
