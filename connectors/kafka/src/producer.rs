@@ -234,7 +234,7 @@ impl Writer {
         let stored = self.stored(STABLE).await;
         match stored.and_then(|stored| Stored::check(stored, &self.claimed, &self.plan.table)) {
             Err(error) => error,
-            Ok(()) => Error::retry(format!(
+            Ok(()) => Error::disputed(format!(
                 "table '{}': another producer with the transactional id '{}' has come between, though the sink is ours: open it again",
                 self.plan.table, self.identity.transactional_id
             )),

@@ -26,6 +26,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     hurdle: Option<Hurdle>,
+    disputed: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -35,12 +36,18 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error of `kind`. `message` says what happened, where, and the next step.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hurdle: None, source: None }
+        Self { kind, message: message.into(), hurdle: None, disputed: false, source: None }
     }
 
     /// Shorthand for [`ErrorKind::Retry`].
     pub fn retry(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Retry, message)
+    }
+
+    /// [`ErrorKind::Retry`], because another process took hold of the thing at the same time. Who is right says the claim: the
+    /// owner of the shard may try again at once.
+    pub fn disputed(message: impl Into<String>) -> Self {
+        Self { disputed: true, ..Self::retry(message) }
     }
 
     /// Shorthand for [`ErrorKind::FixConfig`].
@@ -92,6 +99,11 @@ impl Error {
     /// What the operator does next.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Whether it was made by [`Error::disputed`].
+    pub fn is_disputed(&self) -> bool {
+        self.disputed
     }
 
     /// What happened, where, and the next step.

@@ -19,16 +19,19 @@ use crate::status::{CheckpointStatus, StatusBoard, StatusSnapshot};
 use crate::window::WindowOperator;
 use crate::worker::{Reading, Worker};
 use aqueduct_checkpoint::record::SplitState;
-use aqueduct_checkpoint::{CommitBody, Cut, ShardLog};
+use aqueduct_checkpoint::{CommitBody, Cut, ShardLog, ShardReader};
 use aqueduct_core::json::JsonEncoder;
 use aqueduct_core::{
-    Claimed, Clock, Error, FailPoints, Host, Line, Result, Source, SourceIdentity, SourceReader, SplitId, SplitStart,
-    TableColumn,
+    Claimed, Clock, Cursor, Error, FailPoints, Host, Line, Result, Sink, Source, SourceIdentity, SourceReader, SplitId,
+    SplitStart, TableColumn,
 };
 use aqueduct_plan::JobPlan;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use tokio::sync::mpsc as channel;
+
+/// So often an owner takes a sink that another process has come for at the same time.
+const DISPUTES: usize = 5;
 
 /// A source that the coordinator calls from blocking tasks.
 pub(crate) type SharedSource = Arc<Mutex<Box<dyn Source>>>;
@@ -233,7 +236,7 @@ fn threads(
 
 async fn open_sinks(
     plan: &JobPlan,
-    sinks: Vec<Box<dyn aqueduct_core::Sink>>,
+    sinks: Vec<Box<dyn Sink>>,
     log: &ShardLog,
     (clock, host, points): (&Arc<dyn Clock>, &Arc<dyn Host>, &FailPoints),
     line: &Line,
@@ -242,10 +245,11 @@ async fn open_sinks(
     let claimed = log.claimed().clone();
     let opening = sinks.into_iter().zip(&plan.sinks).map(|(mut sink, table)| {
         let claimed = claimed.clone();
+        let reader = log.reader();
         async move {
             sink.follow(line);
             points.hit("runtime.sinks.before-open");
-            let cursor = sink.open(&claimed).await;
+            let cursor = open_as_owner(sink.as_mut(), &claimed, &reader).await;
             points.hit("runtime.sinks.after-open");
             cursor.map(|cursor| (sink, cursor)).map_err(|error| error.context(format!("sink '{}'", table.spec.table)))
         }
@@ -264,6 +268,25 @@ async fn open_sinks(
         tasks.push(SinkTask { sink, cursor, claimed, log, delivery, clock, host, points });
     }
     Ok(tasks)
+}
+
+/// Opens a sink. A process that is too old and came late may take the sink from the owner for a moment: the owner takes it
+/// back, and the other one learns from the claim that it is too old, instead of taking it back in its turn.
+async fn open_as_owner(sink: &mut dyn Sink, claimed: &Claimed, log: &ShardReader) -> Result<Cursor> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match sink.open(claimed).await {
+            Err(error) if error.is_disputed() => {
+                log.check_owner().await?;
+                if tries == DISPUTES {
+                    return Err(error);
+                }
+                tracing::info!(error = %error, "opening it again");
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 type ReadersOfThread = Vec<(usize, Box<dyn SourceReader>, Vec<(SplitStart, i64)>)>;
@@ -358,3 +381,7 @@ fn spawn(
     host.thread(&format!("read-{}", worker.index), Box::new(Reading::new(worker, inbox, events)))?;
     Ok(Thread { shared, commands, reads, splits })
 }
+
+#[cfg(test)]
+#[path = "start_tests.rs"]
+mod tests;
