@@ -5,7 +5,8 @@
 
 use crate::columns::MetadataColumn;
 use crate::native::{MessageRef, Messages};
-use aqueduct_core::json::{JsonDecoder, JsonOptions};
+use crate::options::SourceOptions;
+use crate::values::{Values, Verdict};
 use aqueduct_core::{DeadLetter, Offset, RawRecord, RawRecords, Result, SourceBatch, SplitId, TableColumn};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -14,7 +15,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 #[derive(Debug)]
 pub(crate) struct Decoder {
     schema: SchemaRef,
-    json: JsonDecoder,
+    values: Values,
     /// One per column: `None` is the next physical one.
     metadata: Vec<Option<MetadataColumn>>,
 }
@@ -30,21 +31,23 @@ pub(crate) struct Part<'a> {
 }
 
 impl Decoder {
-    pub(crate) fn new(table: &str, columns: &[TableColumn], options: JsonOptions) -> Result<Self> {
+    pub(crate) fn new(table: &str, columns: &[TableColumn], options: &SourceOptions) -> Result<Self> {
         let metadata = columns.iter().map(|column| MetadataColumn::new(table, column)).collect::<Result<Vec<_>>>()?;
-        Ok(Self { schema: TableColumn::schema(columns), json: JsonDecoder::new(columns, options)?, metadata })
+        let values = Values::new(options.format, table, columns, options.json)?;
+        Ok(Self { schema: TableColumn::schema(columns), values, metadata })
     }
 
     /// The batch of `messages`; `None` when there is nothing in them. Errors in the place of messages are passed over: the
     /// reader has looked at them.
     pub(crate) fn batch(&mut self, messages: Messages, part: &Part<'_>) -> Result<Option<SourceBatch>> {
         let Part { split, from, stop } = part;
-        let mut batch = Gathered { next: *from, ..Gathered::default() };
+        let (offsets, rows) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
+        let mut batch = Gathered { next: *from, offsets, rows, ..Gathered::default() };
         for index in 0..messages.len() {
             let message = messages.get(index);
             let offset = message.offset();
             // Below `from` nothing can come from a broker that keeps its word; a record twice would be worse than a look.
-            if message.error().is_some() || offset < *from || stop.is_some_and(|stop| offset >= stop) {
+            if !message.is_record() || offset < *from || stop.is_some_and(|stop| offset >= stop) {
                 continue;
             }
             batch.next = offset + 1;
@@ -78,21 +81,14 @@ impl Decoder {
     }
 
     fn row(&mut self, messages: &Messages, index: usize, message: MessageRef<'_>) -> Verdict {
-        let Some(value) = message.value() else { return Verdict::Skip };
-        if value.is_empty() {
-            return Verdict::Dead("empty value".into());
-        }
         if let Some(reason) = self.metadata.iter().flatten().find_map(|column| column.missing(messages, index)) {
             return Verdict::Dead(reason);
         }
-        match self.json.push(value) {
-            Ok(()) => Verdict::Row,
-            Err(reason) => Verdict::Dead(reason),
-        }
+        self.values.push(message.value())
     }
 
     fn finish(&mut self, rows: usize) -> Result<RecordBatch> {
-        let mut physical = self.json.finish()?.into_iter();
+        let mut physical = self.values.finish()?.into_iter();
         let mut arrays = Vec::with_capacity(self.metadata.len());
         for column in &mut self.metadata {
             arrays.push(match column {
@@ -113,12 +109,6 @@ struct Gathered {
     dead: Vec<DeadLetter>,
     next: i64,
     skipped: u64,
-}
-
-enum Verdict {
-    Row,
-    Skip,
-    Dead(String),
 }
 
 /// The messages behind a batch.

@@ -20,7 +20,8 @@
 //! at its first record. `scan.bounded.mode` = `latest-offset` takes its bound once, at the first look.
 //!
 //! A record with a null value (a tombstone) is skipped and counted; an empty value, and everything that does not decode,
-//! is a dead letter, also with `json.ignore-parse-errors` = `true`, where Flink would drop it in silence.
+//! is a dead letter, also with `json.ignore-parse-errors` = `true`, where Flink would drop it in silence. With `format` =
+//! `raw` the value is one column as it is, and a null value is NULL.
 //!
 //! # The sink
 //! Every record is the row as a JSON object. Its key is the column of `key.fields` (or the primary key) as plain text;
@@ -50,6 +51,7 @@ mod sink;
 mod source;
 mod tokens;
 pub mod transactions;
+mod values;
 
 pub use connector::KafkaConnector;
 

@@ -151,6 +151,7 @@ impl Messages {
     }
 
     /// The message at `index`; panics beyond the end.
+    #[inline]
     pub(crate) fn get(&self, index: usize) -> MessageRef<'_> {
         MessageRef { message: self.list[index], _messages: PhantomData }
     }
@@ -189,17 +190,24 @@ unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
 }
 
 impl<'a> MessageRef<'a> {
+    #[inline]
     fn fields(self) -> &'a sys::rd_kafka_message_t {
         // SAFETY: the pointer is a valid message, which nobody changes, for as long as its `Messages` live.
         unsafe { &*self.message }
     }
 
+    /// Whether it is a record, and no error in the place of one.
+    #[inline]
+    pub(crate) fn is_record(self) -> bool {
+        self.fields().err == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+    }
+
     /// The error that stands in the place of a message, with librdkafka's text.
     pub(crate) fn error(self) -> Option<(Code, String)> {
-        let code = self.fields().err;
-        if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        if self.is_record() {
             return None;
         }
+        let code = self.fields().err;
         // SAFETY: the message is valid; the text is null or a C string that lives as long as the message.
         let text = unsafe {
             let text = sys::rd_kafka_message_errstr(self.message);
@@ -208,11 +216,13 @@ impl<'a> MessageRef<'a> {
         Some((code.into(), text))
     }
 
+    #[inline]
     pub(crate) fn offset(self) -> i64 {
         self.fields().offset
     }
 
     /// The value; `None` is a tombstone.
+    #[inline]
     pub(crate) fn value(self) -> Option<&'a [u8]> {
         let fields = self.fields();
         // SAFETY: payload and len describe bytes inside the message's fetch buffer, which `'a` keeps alive.

@@ -1,6 +1,7 @@
 //! The `WITH` options of a Kafka table, parsed and checked. Opens no connection.
 
 use crate::properties::{Properties, Side};
+use crate::values;
 use aqueduct_core::json::{JsonOptions, TimestampFormat};
 use aqueduct_core::{ColumnKind, Error, OptionDef, Options, Result, SinkSpec, SourceSpec};
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ pub(crate) const OPTIONS: &[OptionDef] = &[
         "properties.",
         "Passed to the client: bootstrap.servers, security.protocol, sasl.*, ssl.*, group.id, ...",
     ),
-    OptionDef::new("format", "The format of the value: json."),
+    OptionDef::new("format", "The format of the value: json; a source also raw, the whole value as one column."),
     OptionDef::new("value.format", "The same as 'format'."),
     OptionDef::new(
         "key.fields",
@@ -58,9 +59,19 @@ pub(crate) struct SourceOptions {
     pub(crate) properties: Properties,
     pub(crate) startup: Startup,
     pub(crate) bounded: bool,
+    pub(crate) format: Format,
     pub(crate) json: JsonOptions,
     /// `properties.group.id`: progress is shown there, and `group-offsets` reads it.
     pub(crate) group: Option<String>,
+}
+
+/// `format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// The fields of a JSON object.
+    Json,
+    /// The whole value as one column.
+    Raw,
 }
 
 /// Where a split begins that no checkpoint knows.
@@ -102,7 +113,8 @@ impl SourceOptions {
     pub(crate) fn parse(spec: &SourceSpec) -> Result<Self> {
         let options = &spec.options;
         let table = options.table();
-        format(options)?;
+        let format = format(options)?;
+        values::check(format, table, &spec.declared)?;
         for key in ["key.fields", "sink.delivery-guarantee", "sink.transactional-id-prefix"] {
             if options.get(key).is_some() {
                 let next =
@@ -130,7 +142,7 @@ impl SourceOptions {
             options.one_of("scan.bounded.mode", "unbounded", &["unbounded", "latest-offset"])? == "latest-offset";
         options.duration("scan.topic-partition-discovery.interval")?;
         let group = properties.get("group.id").map(str::to_owned);
-        Ok(Self { topics, properties, startup, bounded, json: json(options)?, group })
+        Ok(Self { topics, properties, startup, bounded, format, json: json(options)?, group })
     }
 }
 
@@ -138,7 +150,9 @@ impl SinkOptions {
     pub(crate) fn parse(spec: &SinkSpec) -> Result<Self> {
         let options = &spec.options;
         let table = options.table();
-        format(options)?;
+        if format(options)? != Format::Json {
+            return Err(Error::config(format!("table '{table}': a sink writes 'format' = 'json' only")));
+        }
         if let Some(key) =
             OPTIONS.iter().map(|def| def.key).find(|key| key.starts_with("scan.") && options.get(key).is_some())
         {
@@ -184,14 +198,15 @@ impl SinkOptions {
     }
 }
 
-fn format(options: &Options) -> Result<()> {
+fn format(options: &Options) -> Result<Format> {
     let key = if options.get("format").is_some() { "format" } else { "value.format" };
     match options.get(key) {
         None => {
             Err(Error::config(format!("table '{}' needs the option 'format' = 'json' in WITH (...)", options.table())))
         }
-        Some(name) if name.eq_ignore_ascii_case("json") => Ok(()),
-        Some(name) => Err(options.invalid(key, name, "json, the only format for now")),
+        Some(name) if name.eq_ignore_ascii_case("json") => Ok(Format::Json),
+        Some(name) if name.eq_ignore_ascii_case("raw") => Ok(Format::Raw),
+        Some(name) => Err(options.invalid(key, name, "json; a source also reads raw")),
     }
 }
 

@@ -82,9 +82,11 @@ fn specific_offsets_are_flinks() {
 }
 
 #[test]
-fn formats_other_than_json_are_refused() {
+fn formats_that_are_not_known_are_refused() {
     refused(source(&[("format", "avro")]), "json");
     refused(source(&[("format", "")]), "'format' = 'json'");
+    refused(sink(&[("format", "raw")]), "json");
+    refused(source(&[("format", "raw")]), "exactly one physical column");
     assert!(source(&[("format", ""), ("value.format", "json")]).is_ok());
     let sql = source(&[("json.timestamp-format.standard", "sql"), ("json.ignore-parse-errors", "true")]).unwrap();
     assert_eq!(sql.json, JsonOptions { timestamp_format: TimestampFormat::Sql, ignore_parse_errors: true });

@@ -98,7 +98,7 @@ impl KafkaReader {
         splits: Vec<SplitStart>,
         stops: Offsets,
     ) -> Result<Self> {
-        let decoder = Decoder::new(&spec.table, &spec.columns, options.json)?;
+        let decoder = Decoder::new(&spec.table, &spec.columns, options)?;
         let config = options.properties.config(&defaults(spec, splits.len()), &fixed());
         let context = Context::new(format!("{}: reader", spec.table), &options.properties);
         let consumer: Arc<Consumer> = Arc::new(create(&config, context, &spec.table)?);
@@ -252,6 +252,9 @@ impl Lane {
     fn notice(&mut self, messages: &Messages) {
         for index in 0..messages.len() {
             let message = messages.get(index);
+            if message.is_record() {
+                continue;
+            }
             let Some((code, text)) = message.error() else { continue };
             match code {
                 Code::PartitionEOF => {

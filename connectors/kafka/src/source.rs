@@ -32,7 +32,7 @@ pub(crate) struct KafkaSource {
 impl KafkaSource {
     /// Checks the columns too, so that nothing is found out on the reading threads.
     pub(crate) fn new(spec: &SourceSpec, options: SourceOptions) -> Result<Self> {
-        crate::decode::Decoder::new(&spec.table, &spec.columns, options.json)?;
+        crate::decode::Decoder::new(&spec.table, &spec.columns, &options)?;
         Ok(Self {
             spec: spec.clone(),
             options,

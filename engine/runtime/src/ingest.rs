@@ -150,10 +150,11 @@ impl Worker {
         let marks = marks.as_primitive_opt::<TimestampMillisecondType>();
         let marks = marks.ok_or_else(|| Error::bug("the watermark expression does not yield TIMESTAMP(3)"))?;
         let mut running = reached;
-        for (row, slot) in before.iter_mut().enumerate() {
+        let (whole, values) = (marks.null_count() == 0, marks.values());
+        for (row, (slot, value)) in before.iter_mut().zip(values).enumerate() {
             *slot = running;
-            if marks.is_valid(row) {
-                running = running.max(marks.value(row));
+            if whole || marks.is_valid(row) {
+                running = running.max(*value);
             }
         }
         if spec.late_by_operator {

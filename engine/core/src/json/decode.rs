@@ -40,8 +40,7 @@ impl JsonDecoder {
 
     /// Appends exactly one row, or none and says why, in words for a person: `size_bytes: expected BIGINT, found text 'abc'`.
     pub fn push(&mut self, value: &[u8]) -> std::result::Result<(), String> {
-        let document =
-            std::str::from_utf8(value).map_err(|error| format!("broken UTF-8 at byte {}", error.valid_up_to()))?;
+        let document = simdutf8::basic::from_utf8(value).map_err(|_| broken_text(value))?;
         if value.len() > MAX_BUFFERED - self.buffered {
             return Err(format!("the batch holds {} bytes already and has no room for {}", self.buffered, value.len()));
         }
@@ -84,6 +83,13 @@ impl JsonDecoder {
         self.buffered = 0;
         self.row.columns.iter_mut().map(Column::finish).collect()
     }
+}
+
+/// Where the text stops being UTF-8; the fast check does not say.
+#[cold]
+fn broken_text(value: &[u8]) -> String {
+    let at = std::str::from_utf8(value).map_or_else(|error| error.valid_up_to(), |text| text.len());
+    format!("broken UTF-8 at byte {at}")
 }
 
 /// Tells JSON of another kind from what is no JSON.

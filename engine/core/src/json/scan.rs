@@ -262,23 +262,14 @@ impl<'a> Scan<'a> {
 }
 
 /// The first byte from `at` on that is a quote, a backslash or a control character; the length when there is none.
-/// Eight bytes at a time: in each mask the lowest set bit is exact (borrows only spoil the bits above a hit).
 #[inline]
 fn plain_end(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    while let Some(chunk) = bytes.get(at..at + 8) {
-        let word = u64::from_le_bytes(chunk.try_into().expect("the slice has eight bytes"));
-        let quote = word ^ (ONES * b'"' as u64);
-        let backslash = word ^ (ONES * b'\\' as u64);
-        let hits = (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | (word.wrapping_sub(ONES * 0x20) & !word);
-        let hits = hits & HIGH;
+    while let Some(chunk) = bytes.get(at..at + 16) {
+        let hits = stops(chunk.try_into().expect("the slice has sixteen bytes"));
         if hits != 0 {
-            return at + (hits.trailing_zeros() / 8) as usize;
+            return at + hits.trailing_zeros() as usize;
         }
-        at += 8;
+        at += 16;
     }
     while let Some(&byte) = bytes.get(at) {
         if byte == b'"' || byte == b'\\' || byte < 0x20 {
@@ -287,6 +278,32 @@ fn plain_end(bytes: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// One bit for each byte that ends plain text.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn stops(chunk: &[u8; 16]) -> u32 {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+    };
+    let word = |at: usize| i64::from_le_bytes(chunk[at..at + 8].try_into().expect("the slice has eight bytes"));
+    // SAFETY: every x86-64 processor has SSE2; the calls take and give values, no pointers.
+    unsafe {
+        let text = _mm_set_epi64x(word(8), word(0));
+        let quotes = _mm_cmpeq_epi8(text, _mm_set1_epi8(b'"' as i8));
+        let backslashes = _mm_cmpeq_epi8(text, _mm_set1_epi8(b'\\' as i8));
+        let controls = _mm_cmpeq_epi8(_mm_min_epu8(text, _mm_set1_epi8(0x1F)), text);
+        _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quotes, backslashes), controls)) as u32
+    }
+}
+
+/// One bit for each byte that ends plain text.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+fn stops(chunk: &[u8; 16]) -> u32 {
+    let stops = |byte: u8| u32::from(byte == b'"' || byte == b'\\' || byte < 0x20);
+    chunk.iter().enumerate().fold(0, |bits, (at, &byte)| bits | stops(byte) << at)
 }
 
 /// The character and the length of the `\u` escape at `at` (twelve bytes for a pair of surrogates).

@@ -222,25 +222,22 @@ pub fn write_timestamp(value: i64, unit: TimeUnit, utc: bool, format: TimestampF
 pub fn write_date(days: i64, out: &mut Vec<u8>) {
     let (year, month, day) = civil_from_days(days);
     if (0..=9_999).contains(&year) {
-        write_digits(year, 4, out);
+        out.extend_from_slice(&two(year / 100));
+        out.extend_from_slice(&two(year % 100));
     } else {
         out.push(if year < 0 { b'-' } else { b'+' });
-        let digits = if year.unsigned_abs() < 10_000 { 4 } else { year.unsigned_abs().ilog10() as usize + 1 };
-        write_digits(year.abs(), digits, out);
+        let digits = year.unsigned_abs().to_string();
+        out.resize(out.len() + 4_usize.saturating_sub(digits.len()), b'0');
+        out.extend_from_slice(digits.as_bytes());
     }
-    out.push(b'-');
-    write_digits(month, 2, out);
-    out.push(b'-');
-    write_digits(day, 2, out);
+    let ([m, n], [d, e]) = (two(month), two(day));
+    out.extend_from_slice(&[b'-', m, n, b'-', d, e]);
 }
 
 /// Appends `23:59:59`, and the fraction when it is not zero.
 pub(super) fn write_clock(second_of_day: i64, nanos: i64, out: &mut Vec<u8>) {
-    write_digits(second_of_day / 3_600, 2, out);
-    out.push(b':');
-    write_digits(second_of_day / 60 % 60, 2, out);
-    out.push(b':');
-    write_digits(second_of_day % 60, 2, out);
+    let ([h, i], [m, n], [s, t]) = (two(second_of_day / 3_600), two(second_of_day / 60 % 60), two(second_of_day % 60));
+    out.extend_from_slice(&[h, i, b':', m, n, b':', s, t]);
     if nanos == 0 {
         return;
     }
@@ -253,12 +250,18 @@ pub(super) fn write_clock(second_of_day: i64, nanos: i64, out: &mut Vec<u8>) {
     write_digits(fraction, digits, out);
 }
 
-/// Appends exactly `digits` digits.
+/// Appends exactly `digits` digits, of which there are at most nine.
 fn write_digits(mut value: i64, digits: usize, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.resize(start + digits, b'0');
-    for digit in out[start..].iter_mut().rev() {
+    let mut text = [b'0'; 9];
+    for digit in text[..digits].iter_mut().rev() {
         *digit = b'0' + (value % 10) as u8;
         value /= 10;
     }
+    out.extend_from_slice(&text[..digits]);
+}
+
+/// The two digits of a number below a hundred.
+#[inline]
+fn two(value: i64) -> [u8; 2] {
+    [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8]
 }

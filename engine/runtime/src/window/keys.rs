@@ -127,6 +127,11 @@ fn from_ordered_bits(bits: u64) -> f64 {
 }
 
 impl KeyColumns {
+    /// Whether every row has the same, empty key.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
     /// The column, where a single one of text is the whole key: then rows need not be encoded to be looked up.
     pub(crate) fn single_text(&self) -> Option<&arrow::array::StringArray> {
         match self.columns.as_slice() {

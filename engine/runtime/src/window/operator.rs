@@ -111,11 +111,16 @@ impl WindowOperator {
         let mut assigned = std::mem::take(&mut self.assigned);
         assigned.iter_mut().for_each(|(_, rows)| rows.clear());
         let (mut used, mut last, mut taken) = (0_usize, usize::MAX, 0_u64);
+        let mut slice = (i64::MAX, 0, 0);
         for (row, time) in batch.times.values().iter().enumerate() {
             // Closed are the windows with `end - 1 <= closed`.
             let closed = before[row].max(self.fired_up_to);
-            let start = kind.slice_start(*time);
-            let (first_end, last_end) = (kind.first_end(start), kind.last_end(start));
+            // Neighbours mostly share a slice, and finding it costs a division.
+            if *time < slice.0 || *time >= slice.0.saturating_add(step) {
+                let start = kind.slice_start(*time);
+                slice = (start, kind.first_end(start), kind.last_end(start));
+            }
+            let (start, first_end, last_end) = slice;
             if last_end.saturating_sub(1) <= closed {
                 let window_start = kind.start_of(last_end);
                 late.push(LateMark { row, window_start, window_end: last_end, event_time: *time });

@@ -42,7 +42,14 @@ impl Slice {
     ) -> Result<()> {
         groups.clear();
         let text = keys.single_text();
-        for row in rows {
+        // Without GROUP BY columns there is one group, and nothing to look up.
+        let rest = if keys.is_empty() && !rows.is_empty() {
+            groups.resize(rows.len(), self.keys.intern(&[])?);
+            &[]
+        } else {
+            rows
+        };
+        for row in rest {
             let known = text.filter(|array| array.is_valid(*row as usize));
             if let Some(group) = known.and_then(|array| self.keys.find_text(array.value(*row as usize).as_bytes())) {
                 groups.push(group);

@@ -235,6 +235,8 @@ fn times() {
             ("plain", "2026-03-14T15:09:26.535Z"),
             ("ts + INTERVAL '1' DAY", "2026-03-15T15:09:26.535Z"),
             ("ts - INTERVAL '10' MINUTES", "2026-03-14T14:59:26.535Z"),
+            ("ts + INTERVAL '1' MONTH", "2026-04-14T15:09:26.535Z"),
+            ("ts - INTERVAL '0.250' SECOND", "2026-03-14T15:09:26.285Z"),
             ("FLOOR(ts TO HOUR)", "2026-03-14T15:00:00Z"),
             ("FLOOR(ts TO DAY)", "2026-03-14T00:00:00Z"),
             ("TO_TIMESTAMP('2026-01-01 00:00:00')", "2026-01-01T00:00:00Z"),
@@ -322,4 +324,15 @@ fn physical_types_are_plain() {
     assert_eq!(batch.column(0).data_type(), &DataType::Utf8);
     let numbers = planned("INSERT INTO numbers SELECT small FROM t;");
     assert_eq!(rows_of(&numbers).column(0).data_type(), &DataType::Int64);
+}
+
+#[test]
+fn intervals_of_a_fixed_length_are_added_as_durations() {
+    let planned = |expr: &str| {
+        let plan = planned(&format!("INSERT INTO times SELECT {expr} FROM t;"));
+        format!("{:?}", plan.queries[0].stages.iter().map(|stage| &stage.project).collect::<Vec<_>>())
+    };
+    assert!(planned("ts - INTERVAL '5' SECOND").contains("DurationMillisecond"));
+    assert!(planned("ts + INTERVAL '1' DAY").contains("DurationMillisecond"));
+    assert!(!planned("ts + INTERVAL '1' MONTH").contains("Duration"));
 }
