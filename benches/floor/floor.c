@@ -2,15 +2,19 @@
  *
  *   raw     consume every record, count bytes
  *   touch   the same, and read every byte of every value
- *   query   per minute and size_label: count, sum of size_bytes, latest timestamp. No validation, no state, no sink, no second
- *           thread of its own: the lower bound for this query on this client
+ *   query   per minute and size_label: count, sum, least and mean of size_bytes, latest timestamp. No validation, no state, no
+ *           sink, no second thread of its own: the lower bound for this query on this client
  *
- * It reads each partition from its first offset to its present end, and stops. Rows go to a file: minute_ms,label,count,sum,latest_ms. */
+ *   project product_id, size_label, size_bytes and timestamp of the records with product_id below 20000, as JSON into the topic
+ *           that stands in the place of the file, in transactions of 10 s: the lower bound for that query
+ *
+ * It reads each partition from its first offset to its present end, and stops. Rows go to a file: minute_ms,label,count,sum,least,latest_ms,mean. */
 #include <librdkafka/rdkafka.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define BATCH 4096
 
@@ -23,7 +27,7 @@ static void die(const char *what, const char *why) {
 
 typedef struct {
   uint64_t hash;
-  int64_t minute, count, sum, latest;
+  int64_t minute, count, sum, least, latest;
   uint32_t at, length; /* the label in the arena; length + 1, so that 0 is an empty slot */
 } Group;
 
@@ -81,6 +85,7 @@ static void add(const char *label, size_t length, int64_t size, int64_t time) {
         !memcmp(arena + group->at, label, length)) {
       group->count++;
       group->sum += size;
+      if (size < group->least) group->least = size;
       if (time > group->latest) group->latest = time;
       return;
     }
@@ -91,7 +96,7 @@ static void add(const char *label, size_t length, int64_t size, int64_t time) {
     if (!arena) die("memory", "exhausted");
   }
   memcpy(arena + arena_used, label, length);
-  *group = (Group){hash, minute, 1, size, time, (uint32_t)arena_used, (uint32_t)length + 1};
+  *group = (Group){hash, minute, 1, size, size, time, (uint32_t)arena_used, (uint32_t)length + 1};
   arena_used += length;
   used++;
 }
@@ -112,11 +117,16 @@ static int64_t time_of(const char *t) {
   return seconds * 1000 + (t[19] == '.' ? digits(t + 20, 3) : 0);
 }
 
+/* What the queries need of a record. */
+typedef struct {
+  const char *label, *time;
+  size_t length;
+  int64_t size, product;
+} Record;
+
 /* One pass: names are compared, text values are passed over by their closing quote (the records have no escapes). */
-static void fields(const char *at, const char *end) {
-  const char *label = "default", *time = NULL;
-  size_t length = 7;
-  int64_t size = 0;
+static inline __attribute__((always_inline)) Record scan(const char *at, const char *end, int with_product) {
+  Record record = {"default", NULL, 7, 0, -1};
   while (at < end) {
     const char *name = memchr(at, '"', (size_t)(end - at));
     if (!name) break;
@@ -130,17 +140,25 @@ static void fields(const char *at, const char *end) {
       const char *stop = memchr(text, '"', (size_t)(end - text));
       if (!stop) break;
       if (name_length == 10 && !memcmp(name, "size_label", 10)) {
-        label = text;
-        length = (size_t)(stop - text);
+        record.label = text;
+        record.length = (size_t)(stop - text);
       } else if (name_length == 9 && !memcmp(name, "timestamp", 9)) {
-        time = text;
+        record.time = text;
       }
       at = stop + 1;
     } else if (name_length == 10 && !memcmp(name, "size_bytes", 10)) {
-      while (at < end && *at >= '0' && *at <= '9') size = size * 10 + (*at++ - '0');
+      while (at < end && *at >= '0' && *at <= '9') record.size = record.size * 10 + (*at++ - '0');
+    } else if (with_product && name_length == 10 && !memcmp(name, "product_id", 10)) {
+      record.product = 0;
+      while (at < end && *at >= '0' && *at <= '9') record.product = record.product * 10 + (*at++ - '0');
     }
   }
-  if (time) add(label, length, size, time_of(time));
+  return record;
+}
+
+static void count(const char *at, const char *end) {
+  Record record = scan(at, end, 0);
+  if (record.time) add(record.label, record.length, record.size, time_of(record.time));
 }
 
 static void write_rows(const char *path) {
@@ -149,8 +167,9 @@ static void write_rows(const char *path) {
   for (size_t i = 0; i < capacity; i++) {
     Group *g = &groups[i];
     if (!g->length) continue;
-    fprintf(file, "%lld,%.*s,%lld,%lld,%lld\n", (long long)g->minute, (int)g->length - 1, arena + g->at,
-            (long long)g->count, (long long)g->sum, (long long)g->latest);
+    fprintf(file, "%lld,%.*s,%lld,%lld,%lld,%lld,%lld\n", (long long)g->minute, (int)g->length - 1, arena + g->at,
+            (long long)g->count, (long long)g->sum, (long long)g->least, (long long)g->latest,
+            (long long)(g->sum / g->count));
   }
   fclose(file);
 }
@@ -162,6 +181,51 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value) {
   if (rd_kafka_conf_set(conf, name, value, why, sizeof why) != RD_KAFKA_CONF_OK) die(name, why);
 }
 
+/* --- the projection: a transactional producer ----------------------------------------------------------------------- */
+
+static rd_kafka_t *producer;
+static rd_kafka_topic_t *target;
+static time_t begun;
+
+static void must(rd_kafka_error_t *error, const char *what) {
+  if (error) die(what, rd_kafka_error_string(error));
+}
+
+static void open_target(const char *brokers, const char *topic) {
+  char why[512];
+  rd_kafka_conf_t *conf = rd_kafka_conf_new();
+  set(conf, "bootstrap.servers", brokers);
+  set(conf, "transactional.id", topic);
+  set(conf, "linger.ms", "50");
+  set(conf, "batch.size", "1000000");
+  set(conf, "queue.buffering.max.messages", "1000000");
+  producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+  if (!producer) die("producer", why);
+  target = rd_kafka_topic_new(producer, topic, NULL);
+  must(rd_kafka_init_transactions(producer, 30000), "init transactions");
+  must(rd_kafka_begin_transaction(producer), "begin");
+  begun = time(NULL);
+}
+
+static void project(const char *at, const char *end, int partition) {
+  Record record = scan(at, end, 1);
+  if (record.product < 0 || record.product >= 20000) return;
+  char value[512];
+  int length = snprintf(value, sizeof value,
+                        "{\"product_id\":%lld,\"size_label\":\"%.*s\",\"size_bytes\":%lld,\"timestamp\":\"%.24s\"}",
+                        (long long)record.product, (int)record.length, record.label, (long long)record.size, record.time);
+  while (rd_kafka_produce(target, partition, RD_KAFKA_MSG_F_COPY, value, (size_t)length, NULL, 0, NULL)) {
+    if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) die("produce", rd_kafka_err2str(rd_kafka_last_error()));
+    rd_kafka_poll(producer, 10);
+  }
+}
+
+static void commit(int again) {
+  must(rd_kafka_commit_transaction(producer, 60000), "commit");
+  if (again) must(rd_kafka_begin_transaction(producer), "begin");
+  begun = time(NULL);
+}
+
 /* The sum keeps the compiler from leaving the reading out. */
 static uint64_t touch(const unsigned char *value, size_t length) {
   uint64_t sum = 0;
@@ -171,11 +235,13 @@ static uint64_t touch(const unsigned char *value, size_t length) {
 
 int main(int argc, char **argv) {
   if (argc < 5) {
-    fprintf(stderr, "usage: floor raw|touch|query BROKERS TOPIC ROWS.csv [name=value ...]\n");
+    fprintf(stderr, "usage: floor raw|touch|query|project BROKERS TOPIC ROWS.csv|TOPIC [name=value ...]\n");
     return 2;
   }
   char why[512];
   int is_query = !strcmp(argv[1], "query"), is_touch = !strcmp(argv[1], "touch");
+  int is_project = !strcmp(argv[1], "project");
+  if (is_project) open_target(argv[2], argv[4]);
   rd_kafka_conf_t *conf = rd_kafka_conf_new();
   set(conf, "bootstrap.servers", argv[2]);
   set(conf, "group.id", "floor");
@@ -207,8 +273,8 @@ int main(int argc, char **argv) {
   rd_kafka_message_t *messages[BATCH];
   uint64_t records = 0, bytes = 0, sum = 0;
   while (open > 0) {
-    ssize_t count = rd_kafka_consume_batch_queue(queue, 1000, messages, BATCH);
-    for (ssize_t i = 0; i < count; i++) {
+    ssize_t got = rd_kafka_consume_batch_queue(queue, 1000, messages, BATCH);
+    for (ssize_t i = 0; i < got; i++) {
       rd_kafka_message_t *message = messages[i];
       if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         open--;
@@ -217,12 +283,16 @@ int main(int argc, char **argv) {
       } else {
         records++;
         bytes += message->len;
-        if (is_query) fields(message->payload, (const char *)message->payload + message->len);
+        if (is_query) count(message->payload, (const char *)message->payload + message->len);
+        if (is_project) project(message->payload, (const char *)message->payload + message->len, message->partition);
         if (is_touch) sum += touch(message->payload, message->len);
       }
       rd_kafka_message_destroy(message);
     }
+    if (is_project) rd_kafka_poll(producer, 0);
+    if (is_project && time(NULL) - begun >= 10) commit(1);
   }
+  if (is_project) commit(0);
   if (is_query) write_rows(argv[4]);
   printf("%llu records, %llu bytes, sum %llu\n", (unsigned long long)records, (unsigned long long)bytes,
          (unsigned long long)sum);

@@ -1,135 +1,185 @@
-//! `./dev bench`: loads topics into a real broker once, then runs floors and the engine in interleaved rounds, each as a whole
-//! process, and reports CPU-seconds per million records as a ratio to the floor of the same round.
+//! `./dev bench`: loads topics into a real broker once, then runs floors, the engine and its peers in interleaved rounds, each as a whole
+//! process, and reports what a record costs, as a ratio to the floor of the same round.
 //!
 //! It measures; what a figure means is said in `benches/NOTES.md`.
 
 mod answers;
+mod book;
+mod heaps;
+mod machine;
 mod measure;
+mod peers;
+mod plot;
 mod report;
+mod rounds;
 mod systems;
+mod tap;
 mod topics;
 
-use aqueduct_tests::main_job;
-use aqueduct_tests::services::daemon::Scratch;
-use aqueduct_tests::services::{Kafka, Listener};
+use aqueduct_tests::services::{Kafka, skipped};
+use book::Book;
 use clap::Parser;
-use report::{Round, Sample};
-use systems::{Place, System};
-use topics::Shape;
+use peers::Peer;
+use rounds::Bench;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use systems::{OWN, System};
+use topics::{Codec, Kind, Spread};
 
-/// Compare the engine with the floors.
+/// Compare the engine with the bare client, a hand-written program and its peers. Writes RESULTS.md, results.json and results.svg.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Rounds; each runs every system once, in another order.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Records of the long run, in millions; the short one has a fifth of it.
-    #[arg(long, default_value_t = 5)]
-    millions: i64,
+    /// Records of the long run, in millions; the short one has a fifth of it. Slow peers get less.
+    #[arg(long, default_value_t = 5.0)]
+    millions: f64,
     /// Labels, one set of topics for each number.
     #[arg(long, value_delimiter = ',', default_values_t = [10_u64, 100_000])]
     keys: Vec<u64>,
-    /// Reading threads of the engine.
+    /// How records spread over labels.
+    #[arg(long, value_delimiter = ',', default_value = "uniform")]
+    spread: Vec<Spread>,
+    /// Bytes of a record; 0 is as generated, about 190.
+    #[arg(long, value_delimiter = ',', default_values_t = [0_usize])]
+    bytes: Vec<usize>,
+    /// How the broker stores the records.
+    #[arg(long, value_delimiter = ',', default_value = "none")]
+    codec: Vec<Codec>,
+    /// Reading threads of the engine and of the peers.
     #[arg(long, default_value_t = 1)]
     parallelism: u32,
-    /// Only systems whose name contains this.
+    /// Three rounds of two million records, floors and engine only: minutes.
     #[arg(long)]
-    only: Option<String>,
-    /// Where the report goes; nothing is written without it.
+    quick: bool,
+    /// The peers too; they are fetched once, from Maven Central and PyPI.
     #[arg(long)]
-    report: Option<std::path::PathBuf>,
+    peers: bool,
+    /// Only these, such as raw,query,w3,flink-heap; the raw client is always there.
+    #[arg(long, value_delimiter = ',')]
+    systems: Vec<String>,
+    /// Instead of rounds: the smallest heap with which Flink finishes.
+    #[arg(long)]
+    heaps: bool,
+    /// Minutes after which a run is given up.
+    #[arg(long, default_value_t = 30)]
+    limit: u64,
+    /// Print the report, write nothing.
+    #[arg(long)]
+    dry: bool,
+    /// Where RESULTS.md, results.json and results.svg are.
+    #[arg(long, default_value = env!("CARGO_MANIFEST_DIR"))]
+    folder: PathBuf,
 }
 
-const SYSTEMS: [System; 7] = [
-    System::Raw,
-    System::Touch,
-    System::Query,
-    System::Aqueduct("w0"),
-    System::Aqueduct("w1"),
-    System::Aqueduct("w3"),
-    System::Aqueduct("w4"),
-];
-
-fn main() {
-    let arguments = Arguments::parse();
-    let kafka = Kafka::shared();
-    let mut all = Vec::new();
-    for keys in &arguments.keys {
-        all.extend(measure_keys(&arguments, kafka, *keys));
+impl Arguments {
+    fn complete(mut self) -> Arguments {
+        if self.quick {
+            self.rounds = self.rounds.min(3);
+            self.millions = self.millions.min(2.0);
+        }
+        self
     }
-    let text = report::text(&all, &arguments.keys);
-    print!("{text}");
-    if let Some(path) = &arguments.report {
-        std::fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+
+    /// What was asked for, without what is unknown.
+    fn systems(&self) -> Result<Vec<System>, String> {
+        if self.systems.is_empty() {
+            let peers = if self.peers { &Peer::ALL[..] } else { &[] };
+            return Ok(OWN.into_iter().chain(peers.iter().map(|peer| System::Peer(*peer))).collect());
+        }
+        let mut found = vec![System::Raw];
+        for name in &self.systems {
+            let all = || OWN.iter().map(|own| own.id()).chain(Peer::ALL.map(Peer::id)).collect::<Vec<_>>().join(", ");
+            let system = System::find(name).ok_or_else(|| format!("no system {name}; there are {}", all()))?;
+            if !found.contains(&system) {
+                found.push(system);
+            }
+        }
+        Ok(found)
+    }
+
+    fn kinds(&self) -> Vec<Kind> {
+        let mut kinds = Vec::new();
+        for keys in &self.keys {
+            for spread in &self.spread {
+                for bytes in &self.bytes {
+                    kinds.extend(self.codec.iter().map(|codec| Kind {
+                        keys: *keys,
+                        spread: *spread,
+                        bytes: *bytes,
+                        codec: *codec,
+                    }));
+                }
+            }
+        }
+        kinds
     }
 }
 
-fn measure_keys(arguments: &Arguments, kafka: &Kafka, keys: u64) -> Vec<Round> {
-    let long = Shape { records: arguments.millions * 1_000_000, keys };
-    let short = Shape { records: long.records / 5, keys };
-    for shape in [short, long] {
-        eprintln!("loading {}", shape.topic());
-        shape.load(kafka);
+fn main() -> ExitCode {
+    let arguments = Arguments::parse().complete();
+    match run(&arguments) {
+        Ok(voids) if voids.is_empty() => ExitCode::SUCCESS,
+        Ok(voids) => {
+            eprintln!("void:\n{}", voids.join("\n"));
+            ExitCode::from(1)
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::from(2)
+        }
     }
-    let expected = [short.minutes(), long.minutes()];
-    let chosen = |system: &System| {
-        *system == System::Raw || arguments.only.as_ref().is_none_or(|only| system.name().contains(only.as_str()))
+}
+
+/// Measures and writes after each kind of topic, so that a run that is broken off keeps what it has. Returns what was void.
+fn run(arguments: &Arguments) -> Result<Vec<String>, String> {
+    let mut book = Book::read(&arguments.folder.join("results.json"))?;
+    let wanted = arguments.systems()?;
+    let homes = fetch(&wanted);
+    let there = |system: &System| !matches!(system, System::Peer(peer) if !homes.contains_key(peer));
+    let systems: Vec<System> = wanted.into_iter().filter(there).collect();
+    let bench = Bench::new(Kafka::shared(), homes, arguments);
+    let mut voids = Vec::new();
+    for kind in arguments.kinds() {
+        if arguments.heaps {
+            for heap in bench.least_heaps(kind, &systems) {
+                book.put_heap(heap);
+            }
+        } else {
+            for entry in bench.measure(kind, &systems) {
+                voids.extend(entry.void.as_ref().map(|why| format!("{} labels: {why}", kind.keys)));
+                book.put(entry);
+            }
+        }
+        if !arguments.dry {
+            write(arguments, &book)?;
+        }
+    }
+    print!("{}", report::text(&book));
+    Ok(voids)
+}
+
+/// Where the peers' programs are; who cannot be had is named and left out.
+fn fetch(systems: &[System]) -> BTreeMap<Peer, PathBuf> {
+    let mut homes = BTreeMap::new();
+    for system in systems {
+        let System::Peer(peer) = system else { continue };
+        match peer.fetch() {
+            Ok(home) => drop(homes.insert(*peer, home)),
+            Err(why) => skipped(peer.title(), &why),
+        }
+    }
+    homes
+}
+
+fn write(arguments: &Arguments, book: &Book) -> Result<(), String> {
+    let put = |name: &str, text: String| {
+        let path = arguments.folder.join(name);
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
     };
-    let systems: Vec<System> = SYSTEMS.into_iter().filter(chosen).collect();
-    let mut rounds = Vec::new();
-    for round in 0..arguments.rounds {
-        let mut samples = Vec::new();
-        for turn in 0..systems.len() {
-            // Another order each time, so that no system always follows the same one.
-            let system = systems[(turn * 3 + round * 2) % systems.len()];
-            if samples.iter().any(|sample: &Sample| sample.system == system) {
-                continue;
-            }
-            samples.push(sample(arguments, kafka, system, [short, long], &expected));
-        }
-        for system in &systems {
-            if !samples.iter().any(|sample| sample.system == *system) {
-                samples.push(sample(arguments, kafka, *system, [short, long], &expected));
-            }
-        }
-        rounds.push(Round { keys, number: round, samples });
-    }
-    rounds
-}
-
-fn sample(
-    arguments: &Arguments,
-    kafka: &Kafka,
-    system: System,
-    shapes: [Shape; 2],
-    expected: &[topics::Rows; 2],
-) -> Sample {
-    let [short, long] = [0, 1].map(|at| {
-        let scratch = Scratch::new("bench");
-        let place = Place {
-            aqueduct: main_job::binary(),
-            brokers: kafka.bootstrap(Listener::Plain),
-            folder: scratch.path().join("run"),
-            parallelism: arguments.parallelism,
-        };
-        system.run(&place, shapes[at], &expected[at]).unwrap_or_else(|why| panic!("void: {why}"))
-    });
-    let millions = (shapes[1].records - shapes[0].records) as f64 / 1e6;
-    let slope = (long.cpu.as_secs_f64() - short.cpu.as_secs_f64()) / millions;
-    let start = short.cpu.as_secs_f64() - slope * shapes[0].records as f64 / 1e6;
-    eprintln!(
-        "{:>8} keys  {:<32} {slope:.3} CPU-s/M   start {start:.2} CPU-s   {:.2} M/s   peak {} MiB",
-        shapes[1].keys,
-        system.name(),
-        shapes[1].records as f64 / 1e6 / long.wall.as_secs_f64(),
-        long.peak_bytes >> 20
-    );
-    Sample {
-        system,
-        slope,
-        start,
-        wall: long.wall.as_secs_f64(),
-        peak_mib: long.peak_bytes >> 20,
-        records: shapes[1].records,
-    }
+    book.write(&arguments.folder.join("results.json"))?;
+    put("RESULTS.md", report::text(book))?;
+    plot::svg(book).map_or(Ok(()), |svg| put("results.svg", svg))
 }

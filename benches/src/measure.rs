@@ -2,54 +2,161 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What a process and everything that it started and waited for has used.
+/// What a process and everything that it started has used.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     /// User and system time.
     pub(crate) cpu: Duration,
     /// From start to end.
     pub(crate) wall: Duration,
-    /// The largest resident set of one process of the tree, in bytes.
+    /// The largest sum of resident sets of the processes that ran at one time, in bytes. Pages that two share count twice.
     pub(crate) peak_bytes: u64,
+    /// The share of the machine's time that the hypervisor gave to others meanwhile.
+    pub(crate) steal: f64,
+    /// When it was started.
+    pub(crate) begun: Instant,
     /// It ended with 0.
     pub(crate) success: bool,
 }
 
-/// Runs `command` to its end; what it prints goes to `log`.
+/// How often memory is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Runs `command` to its end; what it prints goes to `log`. Killed with all that it started when `limit` is over.
 ///
 /// # Errors
 /// It could not be started.
-pub(crate) fn run(command: &mut Command, log: &Path) -> io::Result<Usage> {
+pub(crate) fn run(command: &mut Command, log: &Path, limit: Duration) -> io::Result<Usage> {
+    adopt_orphans();
     let file = File::create(log)?;
-    let begun = Instant::now();
-    let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn()?;
+    let (stolen, begun) = (Ticks::now(), Instant::now());
+    let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0).spawn()?;
+    let group = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
+    let over = AtomicBool::new(false);
+    let (sum, peak) = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| watch(group, begun + limit, &over));
+        let sum = wait_for_group(group);
+        over.store(true, Ordering::Relaxed);
+        (sum, watch.join().unwrap_or(0))
+    });
+    let sum = sum?;
+    Ok(Usage {
+        cpu: sum.cpu,
+        wall: sum.ended - begun,
+        peak_bytes: peak.max(sum.largest),
+        steal: Ticks::now().stolen_since(&stolen),
+        begun,
+        success: sum.success,
+    })
+}
+
+/// What `wait4` said of the processes of a group.
+struct Sum {
+    cpu: Duration,
+    largest: u64,
+    ended: Instant,
+    success: bool,
+}
+
+/// Waits for the leader, then for every orphan of its group. Each tells of itself and of the children that it waited for.
+fn wait_for_group(group: libc::pid_t) -> io::Result<Sum> {
+    let (mut sum, success) = wait(group)?;
+    // Who outlives the leader is a part of the run, such as a JVM that a Python program started and left.
+    while let Ok((more, _)) = wait(-group) {
+        sum.cpu += more.cpu;
+        sum.largest = sum.largest.max(more.largest);
+        sum.ended = more.ended;
+    }
+    Ok(Sum { success, ..sum })
+}
+
+fn wait(which: libc::pid_t) -> io::Result<(Sum, bool)> {
     let mut status = 0;
     // SAFETY: plain data that the kernel fills in.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    let id = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
     loop {
-        // SAFETY: both pointers are to live locals; the child is ours and nobody else waits for it.
-        let waited = unsafe { libc::wait4(id, &raw mut status, 0, &raw mut usage) };
-        if waited == id {
-            break;
+        // SAFETY: both pointers are to live locals; the group is ours and nobody else waits for its processes.
+        if unsafe { libc::wait4(which, &raw mut status, 0, &raw mut usage) } > 0 {
+            let success = libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
+            let cpu = time(usage.ru_utime) + time(usage.ru_stime);
+            let largest = u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024;
+            return Ok((Sum { cpu, largest, ended: Instant::now(), success }, success));
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
         }
     }
-    Ok(Usage {
-        cpu: time(usage.ru_utime) + time(usage.ru_stime),
-        wall: begun.elapsed(),
-        peak_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
-        success: libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
-    })
+}
+
+/// The largest sum of resident sets in a group of processes until `over`; kills the group at the deadline.
+fn watch(group: libc::pid_t, deadline: Instant, over: &AtomicBool) -> u64 {
+    let mut peak = 0;
+    while !over.load(Ordering::Relaxed) {
+        peak = peak.max(resident(group));
+        if Instant::now() > deadline {
+            // SAFETY: plain system call; the leader has not been waited for, or some of its group is still there.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+        }
+        std::thread::sleep(LOOK);
+    }
+    peak
+}
+
+fn resident(group: libc::pid_t) -> u64 {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers =
+        processes.filter(|entry| entry.file_name().to_string_lossy().starts_with(|c: char| c.is_ascii_digit()));
+    let pages = numbers.filter_map(|entry| {
+        let text = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        resident_of(&text, group)
+    });
+    pages.sum::<u64>() * 4096
+}
+
+/// Resident pages in a line of `/proc/*/stat`, if the process is of the group. The name can hold anything, so what counts comes
+/// after the last parenthesis.
+fn resident_of(stat: &str, group: libc::pid_t) -> Option<u64> {
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let own: libc::pid_t = fields.get(2)?.parse().ok()?;
+    if own == group { fields.get(21)?.parse().ok() } else { None }
+}
+
+/// Orphans of our children become our children, so that what they cost is not lost.
+fn adopt_orphans() {
+    // SAFETY: plain system call.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
 }
 
 fn time(value: libc::timeval) -> Duration {
     Duration::new(u64::try_from(value.tv_sec).unwrap_or(0), u32::try_from(value.tv_usec).unwrap_or(0) * 1000)
 }
+
+/// The machine's time, as `/proc/stat` counts it.
+struct Ticks {
+    all: u64,
+    stolen: u64,
+}
+
+impl Ticks {
+    fn now() -> Ticks {
+        let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        let first = text.lines().next().unwrap_or_default();
+        let numbers: Vec<u64> = first.split_whitespace().skip(1).filter_map(|number| number.parse().ok()).collect();
+        Ticks { all: numbers.iter().take(8).sum(), stolen: numbers.get(7).copied().unwrap_or(0) }
+    }
+
+    fn stolen_since(&self, before: &Ticks) -> f64 {
+        (self.stolen - before.stolen) as f64 / (self.all - before.all).max(1) as f64
+    }
+}
+
+#[cfg(test)]
+#[path = "measure_tests.rs"]
+mod tests;

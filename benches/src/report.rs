@@ -1,81 +1,130 @@
-//! Medians, spreads and ratios of the rounds, as a Markdown table. It judges nothing.
+//! `RESULTS.md` from the book: medians and spreads, system by system. It judges nothing.
 
+use crate::book::{Book, Entry, Figures, median};
 use crate::systems::System;
+use crate::topics::{Kind, Question};
+use std::collections::BTreeSet;
 
-/// What one system cost in one round.
-#[derive(Debug, Clone)]
-pub(crate) struct Sample {
-    pub(crate) system: System,
-    /// CPU-seconds per million records, from the difference of the long and the short run.
-    pub(crate) slope: f64,
-    /// CPU-seconds that do not depend on the number of records.
-    pub(crate) start: f64,
-    /// Seconds of the long run.
-    pub(crate) wall: f64,
-    /// Peak memory of the long run.
-    pub(crate) peak_mib: u64,
-    /// Records of the long run.
-    pub(crate) records: i64,
+/// The whole file.
+pub(crate) fn text(book: &Book) -> String {
+    let mut out = HEAD.to_owned();
+    let groups: BTreeSet<(Kind, u32)> = book.entries.iter().map(|entry| (entry.kind, entry.parallelism)).collect();
+    for (kind, parallelism) in groups {
+        out.push_str(&section(book, kind, parallelism));
+    }
+    out.push_str(&least_heaps(book));
+    out.push_str(&origin(book));
+    out
 }
 
-/// Every system once.
-#[derive(Debug)]
-pub(crate) struct Round {
-    pub(crate) keys: u64,
-    #[allow(dead_code, reason = "read by Debug, for those who look at raw rounds")]
-    pub(crate) number: usize,
-    pub(crate) samples: Vec<Sample>,
-}
+const HEAD: &str = "# Results
 
-/// The report.
-pub(crate) fn text(rounds: &[Round], keys: &[u64]) -> String {
-    let mut out = String::new();
-    for keys in keys {
-        let rounds: Vec<&Round> = rounds.iter().filter(|round| round.keys == *keys).collect();
-        out.push_str(&format!("\n### {keys} keys, {} rounds\n\n", rounds.len()));
-        out.push_str("| system | CPU-s per million | to the raw client | to the hand-written query | start, CPU-s | M records/s | peak MiB |\n");
-        out.push_str("|---|---|---|---|---|---|---|\n");
-        let Some(first) = rounds.first() else { continue };
-        let mut systems: Vec<System> = first.samples.iter().map(|sample| sample.system).collect();
-        systems.sort();
-        for system in systems {
-            out.push_str(&line(&rounds, system));
-        }
+Written by `./dev bench` from [results.json](results.json); how it is measured and what the systems are: [NOTES.md](NOTES.md).
+
+- *CPU*: seconds of user and system time of the whole process tree per million records, as the slope between a short and a long run, so that
+  start-up is out and a JVM is warm. The broker's is not in it. Medians over the rounds, least and greatest in parentheses.
+- *to raw*, *to C*: that, as a multiple of the bare client's and of the hand-written program's in the same round: for a projection (W2) the
+  hand-written projection, for everything else the hand-written query.
+- *of aqueduct*: the multiple of the bare client's as a multiple of Aqueduct's on the same query; it holds across days, too.
+- *peak*: the most memory that all processes of a run held at one time, MiB. *rate*: million records per second of the long run, start and end
+  within. *first record*: seconds from the process' start to the first record at its door. *start*: CPU-seconds that do not depend on the number
+  of records.
+- Every system's rows are compared with a plain fold over the same records, and a run with other rows is void.
+
+![CPU per million records](results.svg)
+";
+
+fn section(book: &Book, kind: Kind, parallelism: u32) -> String {
+    let mut entries: Vec<&Entry> =
+        book.entries.iter().filter(|entry| (entry.kind, entry.parallelism) == (kind, parallelism)).collect();
+    entries.sort_by_key(|entry| System::find(&entry.system));
+    let threads = if parallelism == 1 { "1 thread".to_owned() } else { format!("{parallelism} threads") };
+    let mut out = format!("\n## {}, {threads}\n\n", kind.title());
+    out.push_str("| system | CPU | to raw | to C | of aqueduct | peak | rate | first record | start | measured |\n");
+    out.push_str("|---|---|---|---|---|---|---|---|---|---|\n");
+    let ours = |entry: &Entry| {
+        let name = match System::find(&entry.system).and_then(System::question)? {
+            Question::Minutes => "w3",
+            Question::Projection => "w2",
+        };
+        entries.iter().find(|entry| entry.system == name).and_then(|entry| of(entry, |f| f.to_raw))
+    };
+    for entry in &entries {
+        out.push_str(&line(entry, ours(entry)));
     }
     out
 }
 
-fn line(rounds: &[&Round], system: System) -> String {
-    let of = |round: &Round, system: System| round.samples.iter().find(|sample| sample.system == system).cloned();
-    let samples: Vec<Sample> = rounds.iter().filter_map(|round| of(round, system)).collect();
-    let ratio = |floor: System| {
-        let ratios = rounds.iter().filter_map(|round| Some(of(round, system)?.slope / of(round, floor)?.slope));
-        spread(ratios.collect())
-    };
-    let rate = samples.iter().map(|sample| sample.records as f64 / 1e6 / sample.wall).collect();
-    let peak = samples.iter().map(|sample| sample.peak_mib).max().unwrap_or(0);
+fn line(entry: &Entry, ours: Option<f64>) -> String {
+    let measured = format!("{}, {} rounds of {} M", entry.date, entry.rounds.len(), entry.millions);
+    if let Some(why) = &entry.void {
+        let why = why.lines().next().unwrap_or_default().replace('|', "/");
+        return format!("| {} | void: {why} | | | | | | | | {measured} |\n", entry.title);
+    }
+    let ratio = of(entry, |f| f.to_raw).zip(ours).map(|(theirs, ours)| theirs / ours);
+    let or_none = |value: Option<f64>, digits: usize| value.map_or("-".into(), |value| format!("{value:.digits$}"));
     format!(
-        "| {} | {} | {} | {} | {:.2} | {:.2} | {peak} |\n",
-        system.name(),
-        spread(samples.iter().map(|sample| sample.slope).collect()),
-        ratio(System::Raw),
-        ratio(System::Query),
-        median(samples.iter().map(|sample| sample.start).collect()),
-        median(rate),
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {measured} |\n",
+        entry.title,
+        spread(entry, |f| Some(f.cpu_per_million)),
+        spread(entry, |f| f.to_raw),
+        spread(entry, |f| f.to_query),
+        or_none(ratio, 2),
+        or_none(of(entry, |f| Some(f.peak_mib)), 0),
+        or_none(of(entry, |f| Some(f.records_per_second / 1e6)), 2),
+        or_none(of(entry, |f| f.first_record), 2),
+        or_none(of(entry, |f| Some(f.start_cpu)), 2),
     )
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+/// The median of one figure.
+pub(crate) fn of(entry: &Entry, figure: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
+    median(entry.rounds.iter().filter_map(figure))
 }
 
 /// The median with the least and the greatest.
-fn spread(values: Vec<f64>) -> String {
-    if values.is_empty() {
-        return "-".to_owned();
-    }
+fn spread(entry: &Entry, figure: impl Fn(&Figures) -> Option<f64>) -> String {
+    let values: Vec<f64> = entry.rounds.iter().filter_map(figure).collect();
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    format!("{:.2} ({least:.2} to {most:.2})", median(values))
+    median(values).map_or("-".to_owned(), |middle| format!("{middle:.2} ({least:.2} to {most:.2})"))
 }
+
+fn least_heaps(book: &Book) -> String {
+    if book.least_heaps.is_empty() {
+        return String::new();
+    }
+    let mut out = "\n## The smallest heap that finishes\n\n| system | labels | heap, MiB | peak, MiB | measured |\n|---|---|---|---|---|\n".to_owned();
+    for heap in &book.least_heaps {
+        out.push_str(&format!(
+            "| {} | {} | {} | {:.0} | {}, {} M |\n",
+            heap.title,
+            heap.kind.title(),
+            heap.heap_mib,
+            heap.peak_mib,
+            heap.date,
+            heap.millions
+        ));
+    }
+    out
+}
+
+/// By which command, of which state, on which machine.
+fn origin(book: &Book) -> String {
+    let rows: BTreeSet<String> = book
+        .entries
+        .iter()
+        .map(|entry| format!("| {} | `{}` | {} | {} |\n", entry.date, entry.command, entry.commit, entry.machine))
+        .collect();
+    let steal = book.entries.iter().flat_map(|entry| &entry.rounds).map(|figures| figures.steal).fold(0.0, f64::max);
+    let rows: String = rows.into_iter().collect();
+    format!(
+        "\n## Where the figures come from\n\n| date | command | commit | machine |\n|---|---|---|---|\n{rows}\n\
+         At most {:.1} % of the machine's time went to other guests during a run.\n",
+        steal * 100.0
+    )
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

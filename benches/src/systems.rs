@@ -1,105 +1,214 @@
-//! What is measured: the floors and the engine, each as one command over one topic, and the rows that it answered.
+//! What is measured: floors, the engine and its peers, each as one command over one topic, and the rows that it answered.
 
+use crate::answers::{self, Rows};
 use crate::measure::{self, Usage};
-use crate::topics::{Rows, Shape};
+use crate::peers::Peer;
+use crate::topics::{Answers, PARTITIONS, Question, Shape};
+use aqueduct_tests::services::{Kafka, Listener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-/// One thing that is run in every round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// One thing that is run in every round. The order is that of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum System {
     /// The bare client.
     Raw,
     /// The bare client that reads every byte.
     Touch,
-    /// The hand-written C program.
+    /// The hand-written C program for the main job's query.
     Query,
+    /// The hand-written C program for the projection.
+    Project,
     /// Aqueduct with a workload of `workloads/`.
     Aqueduct(&'static str),
+    /// Another engine.
+    Peer(Peer),
 }
+
+/// Floors and the engine.
+pub(crate) const OWN: [System; 9] = [
+    System::Raw,
+    System::Touch,
+    System::Query,
+    System::Project,
+    System::Aqueduct("w0"),
+    System::Aqueduct("w1"),
+    System::Aqueduct("w2"),
+    System::Aqueduct("w3"),
+    System::Aqueduct("w4"),
+];
 
 /// What a run needs to know.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Place<'a> {
     /// The binary.
     pub(crate) aqueduct: PathBuf,
-    /// `host:port` of the broker.
-    pub(crate) brokers: String,
+    pub(crate) kafka: &'a Kafka,
+    /// The broker's door.
+    pub(crate) listener: Listener,
     /// A folder for this run alone.
     pub(crate) folder: PathBuf,
-    /// Reading threads of the engine.
+    /// A topic for this run alone, for those who write rows to one.
+    pub(crate) sink: String,
+    /// Reading threads, of all systems but the floors.
     pub(crate) parallelism: u32,
+    /// The most that a JVM's heap may grow to.
+    pub(crate) heap_mib: u64,
+    /// Where a peer's programs are.
+    pub(crate) home: Option<PathBuf>,
+    /// When a run is given up.
+    pub(crate) limit: Duration,
+}
+
+impl Place<'_> {
+    /// `host:port` of the broker.
+    pub(crate) fn brokers(&self) -> String {
+        self.kafka.bootstrap(self.listener)
+    }
 }
 
 impl System {
+    /// The one with this name, among all.
+    pub(crate) fn find(id: &str) -> Option<System> {
+        OWN.into_iter().chain(Peer::ALL.map(System::Peer)).find(|system| system.id() == id)
+    }
+
+    /// Its name on the command line and in the stored results.
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            System::Raw => "raw",
+            System::Touch => "touch",
+            System::Query => "query",
+            System::Project => "project",
+            System::Aqueduct(workload) => workload,
+            System::Peer(peer) => peer.id(),
+        }
+    }
+
     /// As it stands in the report.
-    pub(crate) fn name(self) -> String {
+    pub(crate) fn title(self) -> String {
         match self {
             System::Raw => "raw client (C)".into(),
             System::Touch => "raw client, every byte read (C)".into(),
             System::Query => "hand-written query (C)".into(),
-            System::Aqueduct(workload) => format!("aqueduct {workload}"),
+            System::Aqueduct("w0") => "**aqueduct** W0, consume and drop".into(),
+            System::Aqueduct("w1") => "**aqueduct** W1, 4 of 12 fields, count".into(),
+            System::Project => "hand-written projection (C)".into(),
+            System::Aqueduct("w2") => "**aqueduct** W2, a fifth of the records to Kafka".into(),
+            System::Aqueduct("w3") => "**aqueduct** W3, tumbling minute".into(),
+            System::Aqueduct("w4") => "**aqueduct** W4, ten minutes each second".into(),
+            System::Aqueduct(workload) => format!("**aqueduct** {workload}"),
+            System::Peer(peer) => peer.title().into(),
         }
     }
 
-    /// True when it answers the main job's query, so that its rows are compared.
-    fn answers(self) -> bool {
-        matches!(self, System::Query | System::Aqueduct("w3" | "w3-threads"))
+    /// What it is asked; `None` for those whose rows are not compared.
+    pub(crate) fn question(self) -> Option<Question> {
+        match self {
+            System::Query | System::Aqueduct("w3") => Some(Question::Minutes),
+            System::Project | System::Aqueduct("w2") => Some(Question::Projection),
+            System::Peer(peer) => Some(peer.question()),
+            _ => None,
+        }
+    }
+
+    /// True when its rows go to [`Place::sink`].
+    fn fills_topic(self) -> bool {
+        self.question() == Some(Question::Projection) || matches!(self, System::Peer(peer) if peer.is_streams())
+    }
+
+    /// Into how many parts the records are divided for it; it gets one.
+    pub(crate) fn divisor(self) -> i64 {
+        if let System::Peer(peer) = self { peer.divisor() } else { 1 }
+    }
+
+    /// With more labels than this it is not run.
+    pub(crate) fn most_keys(self) -> u64 {
+        if let System::Peer(peer) = self { peer.most_keys() } else { u64::MAX }
     }
 
     /// Runs it over a topic.
     ///
     /// # Errors
     /// A text: it failed, or its rows are wrong, so that the run is void.
-    pub(crate) fn run(self, place: &Place, shape: Shape, expected: &Rows) -> Result<Usage, String> {
+    pub(crate) fn run(self, place: &Place<'_>, shape: &Shape, expected: &Answers) -> Result<Usage, String> {
         std::fs::create_dir_all(&place.folder).map_err(|error| format!("{}: {error}", place.folder.display()))?;
-        let log = place.folder.join("log");
-        let usage = measure::run(&mut self.command(place, shape), &log).map_err(|error| error.to_string())?;
-        if !usage.success {
-            let text = std::fs::read_to_string(&log).unwrap_or_default();
-            return Err(format!("{} failed:\n{text}", self.name()));
+        if self.fills_topic() {
+            place.kafka.create_topic(&place.sink, PARTITIONS);
         }
-        if self.answers() {
-            let rows = self.rows(place)?;
-            if &rows != expected {
-                return Err(format!(
-                    "{}: {} rows, {} expected, and they differ",
-                    self.name(),
-                    rows.len(),
-                    expected.len()
-                ));
+        let log = place.folder.join("log");
+        let mut command = self.command(place, shape)?;
+        command.current_dir(&place.folder).env("TMPDIR", &place.folder);
+        let usage = measure::run(&mut command, &log, place.limit).map_err(|error| format!("{command:?}: {error}"))?;
+        if !usage.success {
+            return Err(format!("{} failed after {:?}:\n{}", self.id(), usage.wall, end_of(&log)));
+        }
+        if let Some(question) = self.question() {
+            let (found, wanted) = (self.rows(place, question)?, expected.to(question));
+            if found != wanted {
+                return Err(format!("{}: {} rows, {} expected, and they differ", self.id(), found.count, wanted.count));
             }
         }
+        self.forget_topics(place);
         Ok(usage)
     }
 
-    fn command(self, place: &Place, shape: Shape) -> Command {
-        let mode = match self {
-            System::Raw => "raw",
-            System::Touch => "touch",
-            System::Query => "query",
-            System::Aqueduct(workload) => return aqueduct(place, shape, workload),
-        };
-        let mut command = Command::new(env!("FLOOR"));
-        command.arg(mode).arg(&place.brokers).arg(shape.topic()).arg(place.folder.join("rows.csv"));
-        command
+    /// The rows that it left behind, after it has ended well.
+    fn rows(self, place: &Place<'_>, question: Question) -> Result<Rows, String> {
+        match self {
+            System::Query => answers::csv(&place.folder.join("rows.csv")),
+            System::Peer(peer) => peer.rows(place),
+            _ if question == Question::Projection => answers::projected(place.kafka, &place.sink),
+            _ => answers::json_folder(&place.folder.join("results")),
+        }
     }
 
-    fn rows(self, place: &Place) -> Result<Rows, String> {
-        match self {
-            System::Aqueduct(_) => crate::answers::results(&place.folder.join("results")),
-            _ => crate::answers::csv(&place.folder.join("rows.csv")),
+    /// Rows in topics would fill the disk, run by run.
+    fn forget_topics(self, place: &Place<'_>) {
+        if self.fills_topic() {
+            place.kafka.delete_topic(&place.sink);
         }
+        if let System::Peer(peer) = self {
+            peer.own_topics(place).iter().for_each(|topic| place.kafka.delete_topic(topic));
+        }
+    }
+
+    fn command(self, place: &Place<'_>, shape: &Shape) -> Result<Command, String> {
+        match (self, &place.home) {
+            (System::Aqueduct(name), _) => return Ok(aqueduct(place, shape, name)),
+            (System::Peer(peer), Some(home)) => return peer.command(home, place, shape),
+            (System::Peer(_), None) => return Err("was not fetched".into()),
+            _ => {}
+        }
+        let mut command = Command::new(env!("FLOOR"));
+        command.arg(self.id()).arg(place.brokers()).arg(shape.topic());
+        match self {
+            System::Project => command.arg(&place.sink),
+            _ => command.arg(place.folder.join("rows.csv")),
+        };
+        Ok(command)
     }
 }
 
-fn aqueduct(place: &Place, shape: Shape, workload: &str) -> Command {
-    let sql = Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads").join(format!("{workload}.sql"));
+fn aqueduct(place: &Place<'_>, shape: &Shape, name: &str) -> Command {
     let mut command = Command::new(&place.aqueduct);
-    command.arg("run").arg(sql).current_dir(&place.folder).env("TMPDIR", &place.folder);
-    command.args(["--set", &format!("TOPIC={}", shape.topic()), "--set", &format!("BROKERS={}", place.brokers)]);
+    command.arg("run").arg(workload(name));
+    command.args(["--set", &format!("TOPIC={}", shape.topic()), "--set", &format!("BROKERS={}", place.brokers())]);
+    command.arg("--set").arg(format!("SINK={}", place.sink));
     command.arg("--set").arg(format!("RESULTS={}", place.folder.join("results").display()));
     command.args(["-D", "execution.checkpointing.interval=10 s", "--checkpoint-dir", "checkpoints"]);
     command.args(["--log-format", "text", "--parallelism", &place.parallelism.to_string()]);
     command
+}
+
+/// The statements of a workload.
+pub(crate) fn workload(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads").join(format!("{name}.sql"))
+}
+
+fn end_of(log: &Path) -> String {
+    let text = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
 }

@@ -1,0 +1,42 @@
+//! Real processes: what they cost is added up, whoever started them.
+
+use super::*;
+
+fn shell(script: &str, seconds: u64) -> Usage {
+    let log = std::env::temp_dir().join(format!("aqueduct-bench-measure-{}-{}", std::process::id(), script.len()));
+    let usage = run(Command::new("sh").args(["-c", script]), &log, Duration::from_secs(seconds));
+    let _ = std::fs::remove_file(log);
+    usage.unwrap()
+}
+
+/// About a tenth of a second of CPU on any machine of the last years, and more than none on all.
+const WORK: &str = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
+
+#[test]
+fn an_orphan_is_a_part_of_the_run() {
+    let with = shell(&format!("({WORK}) & exit 0"), 60);
+    let without = shell("exit 0", 60);
+    assert!(with.success && without.success);
+    assert!(with.cpu > without.cpu * 3, "{with:?} {without:?}");
+    assert!(with.wall > without.wall);
+}
+
+#[test]
+fn memory_of_all_processes_counts() {
+    let hold = "x=$(head -c 30000000 /dev/zero | tr '\\0' a); sleep 1";
+    let (one, two) = (shell(hold, 60), shell(&format!("({hold}) & ({hold}) & wait"), 60));
+    assert!(two.peak_bytes > one.peak_bytes + (20 << 20), "{one:?} {two:?}");
+}
+
+#[test]
+fn a_run_without_end_is_killed() {
+    let usage = shell("sleep 600 & wait", 1);
+    assert!(!usage.success);
+}
+
+#[test]
+fn a_name_can_look_like_numbers() {
+    let line = "7 (a) 3 (b) S 1 42 42 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 6 1234 18446744073709551615";
+    assert_eq!(resident_of(line, 42), Some(1234));
+    assert_eq!(resident_of(line, 43), None);
+}
