@@ -15,6 +15,7 @@ mod rounds;
 mod systems;
 mod tap;
 mod topics;
+mod whole_job;
 
 use aqueduct_tests::services::{Kafka, skipped};
 use book::Book;
@@ -24,7 +25,7 @@ use rounds::Bench;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use systems::{OWN, System};
+use systems::{OWN, System, WHOLE_JOB};
 use topics::{Codec, Kind, Spread};
 
 /// Compare the engine with the bare client, a hand-written program and its peers. Writes RESULTS.md, results.json and results.svg.
@@ -91,8 +92,11 @@ impl Arguments {
         }
         let mut found = vec![System::Raw];
         for name in &self.systems {
-            let all = || OWN.iter().map(|own| own.id()).chain(Peer::ALL.map(Peer::id)).collect::<Vec<_>>().join(", ");
-            let system = System::find(name).ok_or_else(|| format!("no system {name}; there are {}", all()))?;
+            let known = OWN.into_iter().chain([WHOLE_JOB]).map(System::id).chain(Peer::ALL.map(Peer::id));
+            let system = System::find(name).ok_or_else(|| {
+                let known: Vec<&str> = known.collect();
+                format!("no system {name}; there are {}", known.join(", "))
+            })?;
             if !found.contains(&system) {
                 found.push(system);
             }

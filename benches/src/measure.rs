@@ -49,7 +49,7 @@ pub(crate) fn run(command: &mut Command, log: &Path, limit: Duration) -> io::Res
     Ok(Usage {
         cpu: sum.cpu,
         wall: sum.ended - begun,
-        peak_bytes: peak.max(sum.largest),
+        peak_bytes: peak,
         steal: Ticks::now().stolen_since(&stolen),
         begun,
         success: sum.success,
@@ -59,7 +59,6 @@ pub(crate) fn run(command: &mut Command, log: &Path, limit: Duration) -> io::Res
 /// What `wait4` said of the processes of a group.
 struct Sum {
     cpu: Duration,
-    largest: u64,
     ended: Instant,
     success: bool,
 }
@@ -70,7 +69,6 @@ fn wait_for_group(group: libc::pid_t) -> io::Result<Sum> {
     // Who outlives the leader is a part of the run, such as a JVM that a Python program started and left.
     while let Ok((more, _)) = wait(-group) {
         sum.cpu += more.cpu;
-        sum.largest = sum.largest.max(more.largest);
         sum.ended = more.ended;
     }
     Ok(Sum { success, ..sum })
@@ -85,8 +83,7 @@ fn wait(which: libc::pid_t) -> io::Result<(Sum, bool)> {
         if unsafe { libc::wait4(which, &raw mut status, 0, &raw mut usage) } > 0 {
             let success = libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
             let cpu = time(usage.ru_utime) + time(usage.ru_stime);
-            let largest = u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024;
-            return Ok((Sum { cpu, largest, ended: Instant::now(), success }, success));
+            return Ok((Sum { cpu, ended: Instant::now(), success }, success));
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
@@ -109,15 +106,24 @@ fn watch(group: libc::pid_t, deadline: Instant, over: &AtomicBool) -> u64 {
     peak
 }
 
+/// The sum of what the processes of a group hold now, or the most that one of them has ever held, if that is more. The kernel's
+/// account of a process that has ended (`ru_maxrss`) is of no use here: it begins with what its parent held when it forked.
 fn resident(group: libc::pid_t) -> u64 {
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers =
-        processes.filter(|entry| entry.file_name().to_string_lossy().starts_with(|c: char| c.is_ascii_digit()));
-    let pages = numbers.filter_map(|entry| {
-        let text = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        resident_of(&text, group)
-    });
-    pages.sum::<u64>() * 4096
+    let (mut sum, mut most) = (0, 0);
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let read = |name: &str| std::fs::read_to_string(process.join(name)).unwrap_or_default();
+        let number = process.file_name().is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit());
+        let Some(pages) = number.then(|| resident_of(&read("stat"), group)).flatten() else { continue };
+        sum += pages * 4096;
+        most = most.max(high_water(&read("status")).unwrap_or(0));
+    }
+    sum.max(most)
+}
+
+/// `VmHWM` of `/proc/*/status`, in bytes.
+fn high_water(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
 /// Resident pages in a line of `/proc/*/stat`, if the process is of the group. The name can hold anything, so what counts comes

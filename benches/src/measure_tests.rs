@@ -40,3 +40,15 @@ fn a_name_can_look_like_numbers() {
     assert_eq!(resident_of(line, 42), Some(1234));
     assert_eq!(resident_of(line, 43), None);
 }
+
+#[test]
+fn the_kernel_tells_the_most_that_a_process_held() {
+    assert_eq!(high_water("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"), Some(2 << 20));
+    assert_eq!(high_water("Name:\tkthreadd\n"), None);
+}
+
+#[test]
+fn what_we_hold_is_not_the_childs() {
+    let ours = vec![1_u8; 100 << 20];
+    assert!(shell("sleep 0.3", 60).peak_bytes < 50 << 20, "{}", ours.len());
+}

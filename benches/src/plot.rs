@@ -40,11 +40,11 @@ pub(crate) fn svg(book: &Book) -> Option<String> {
             y += ROW;
             let date = if entry.date == newest { String::new() } else { format!(" ({})", entry.date) };
             let (width, title) = (place(*cpu) - LEFT, escaped(&entry.title.replace('*', "")));
-            let _ = write!(
+            let _ = writeln!(
                 body,
                 "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{title}</text>\
                  <rect x=\"{LEFT}\" y=\"{}\" width=\"{width:.1}\" height=\"14\" fill=\"{}\"/>\
-                 <text x=\"{:.1}\" y=\"{y}\">{cpu:.2}{date}</text>\n",
+                 <text x=\"{:.1}\" y=\"{y}\">{cpu:.2}{date}</text>",
                 LEFT - 8.0,
                 y - 11.0,
                 color(&entry.system),
@@ -62,10 +62,10 @@ fn frame(body: &str, height: f64, decades: f64, place: impl Fn(f64) -> f64, newe
     for decade in 0..=decades as i32 {
         let value = LEAST * 10_f64.powi(decade);
         let x = place(value);
-        let _ = write!(
+        let _ = writeln!(
             lines,
             "<line x1=\"{x:.1}\" y1=\"12\" x2=\"{x:.1}\" y2=\"{bottom:.0}\" stroke=\"#ddd\"/>\
-             <text x=\"{x:.1}\" y=\"{:.0}\" text-anchor=\"middle\" fill=\"#666\">{value}</text>\n",
+             <text x=\"{x:.1}\" y=\"{:.0}\" text-anchor=\"middle\" fill=\"#666\">{value}</text>",
             bottom + 14.0
         );
     }

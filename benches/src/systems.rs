@@ -39,6 +39,9 @@ pub(crate) const OWN: [System; 9] = [
     System::Aqueduct("w4"),
 ];
 
+/// The main job with all sinks. It needs all services and topics of its own, so it runs only when it is named.
+pub(crate) const WHOLE_JOB: System = System::Aqueduct("w5");
+
 /// What a run needs to know.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
@@ -71,7 +74,7 @@ impl Place<'_> {
 impl System {
     /// The one with this name, among all.
     pub(crate) fn find(id: &str) -> Option<System> {
-        OWN.into_iter().chain(Peer::ALL.map(System::Peer)).find(|system| system.id() == id)
+        OWN.into_iter().chain([WHOLE_JOB]).chain(Peer::ALL.map(System::Peer)).find(|system| system.id() == id)
     }
 
     /// Its name on the command line and in the stored results.
@@ -93,11 +96,12 @@ impl System {
             System::Touch => "raw client, every byte read (C)".into(),
             System::Query => "hand-written query (C)".into(),
             System::Aqueduct("w0") => "**aqueduct** W0, consume and drop".into(),
-            System::Aqueduct("w1") => "**aqueduct** W1, 4 of 12 fields, count".into(),
+            System::Aqueduct("w1") => "**aqueduct** W1, four fields, count".into(),
             System::Project => "hand-written projection (C)".into(),
             System::Aqueduct("w2") => "**aqueduct** W2, a fifth of the records to Kafka".into(),
             System::Aqueduct("w3") => "**aqueduct** W3, tumbling minute".into(),
             System::Aqueduct("w4") => "**aqueduct** W4, ten minutes each second".into(),
+            System::Aqueduct("w5") => "**aqueduct** W5, the main job, TLS, all sinks".into(),
             System::Aqueduct(workload) => format!("**aqueduct** {workload}"),
             System::Peer(peer) => peer.title().into(),
         }
@@ -120,12 +124,21 @@ impl System {
 
     /// Into how many parts the records are divided for it; it gets one.
     pub(crate) fn divisor(self) -> i64 {
-        if let System::Peer(peer) = self { peer.divisor() } else { 1 }
+        match self {
+            System::Peer(peer) => peer.divisor(),
+            WHOLE_JOB => 5,
+            _ => 1,
+        }
     }
 
     /// With more labels than this it is not run.
     pub(crate) fn most_keys(self) -> u64 {
-        if let System::Peer(peer) = self { peer.most_keys() } else { u64::MAX }
+        match self {
+            System::Peer(peer) => peer.most_keys(),
+            // Its records are its own.
+            WHOLE_JOB => 10,
+            _ => u64::MAX,
+        }
     }
 
     /// Runs it over a topic.
@@ -133,6 +146,9 @@ impl System {
     /// # Errors
     /// A text: it failed, or its rows are wrong, so that the run is void.
     pub(crate) fn run(self, place: &Place<'_>, shape: &Shape, expected: &Answers) -> Result<Usage, String> {
+        if self == WHOLE_JOB {
+            return crate::whole_job::run(shape.records, place.parallelism, place.limit);
+        }
         std::fs::create_dir_all(&place.folder).map_err(|error| format!("{}: {error}", place.folder.display()))?;
         if self.fills_topic() {
             place.kafka.create_topic(&place.sink, PARTITIONS);

@@ -252,6 +252,12 @@ impl MainJob {
 
     /// Starts the binary. Its log is [`Daemon::log`].
     pub fn start(&self, start: &Start) -> Daemon {
+        let number = self.starts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Daemon::spawn("aqueduct", self.command(start), &self.folder.path().join(format!("run-{number}.log")))
+    }
+
+    /// The command that [`MainJob::start`] starts.
+    pub fn command(&self, start: &Start) -> Command {
         let binary = binary();
         let mut command = match start.wrapper.split_first() {
             None => Command::new(binary),
@@ -272,8 +278,7 @@ impl MainJob {
         command.arg("--checkpoint-dir").arg(self.checkpoints(start)).args(&start.more);
         command.current_dir(self.folder.path()).env("TMPDIR", self.folder.path());
         command.envs(self.stage.env()).envs(start.env.iter().map(|(name, value)| (name, value)));
-        let number = self.starts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Daemon::spawn("aqueduct", command, &self.folder.path().join(format!("run-{number}.log")))
+        command
     }
 
     /// Runs it to the end of its input and checks the exit code.
