@@ -28,7 +28,8 @@ pub(crate) struct Usage {
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Runs `command` to its end; what it prints goes to `log`. Killed with all that it started when `limit` is over.
+/// Runs `command` to its end; what it prints goes to `log`. Killed with all that it started when `limit` is over, and itself when
+/// this process ends.
 ///
 /// # Errors
 /// It could not be started.
@@ -36,7 +37,15 @@ pub(crate) fn run(command: &mut Command, log: &Path, limit: Duration) -> io::Res
     adopt_orphans();
     let file = File::create(log)?;
     let (stolen, begun) = (Ticks::now(), Instant::now());
-    let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0).spawn()?;
+    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
+    // SAFETY: one async-signal-safe call between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+    let child = command.spawn()?;
     let group = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
     let over = AtomicBool::new(false);
     let (sum, peak) = std::thread::scope(|scope| {

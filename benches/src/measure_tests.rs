@@ -23,7 +23,8 @@ fn an_orphan_is_a_part_of_the_run() {
 
 #[test]
 fn memory_of_all_processes_counts() {
-    let hold = "x=$(head -c 30000000 /dev/zero | tr '\\0' a); sleep 1";
+    // What is to be the end of its input, tail has to keep.
+    let hold = "head -c 30000000 /dev/zero | tail -c 30000000 | (sleep 1; cat >/dev/null)";
     let (one, two) = (shell(hold, 60), shell(&format!("({hold}) & ({hold}) & wait"), 60));
     assert!(two.peak_bytes > one.peak_bytes + (20 << 20), "{one:?} {two:?}");
 }

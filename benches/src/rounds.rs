@@ -12,6 +12,7 @@ use aqueduct_tests::services::daemon::Scratch;
 use aqueduct_tests::services::{Kafka, Listener, unique};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -178,11 +179,9 @@ fn heap_mib(keys: u64) -> u64 {
 fn shuffled(systems: &[System], round: u64) -> Vec<System> {
     let mut order = systems.to_vec();
     order.sort_by_key(|system| {
-        let text = format!("{} {round}", system.id());
-        text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            let hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-            hash ^ (hash >> 29)
-        })
+        let mut hasher = DefaultHasher::new();
+        (round, system.id()).hash(&mut hasher);
+        hasher.finish()
     });
     order
 }

@@ -248,7 +248,7 @@ fn even(partition: i32, offset: i64) -> f64 {
 
 /// Takes fields away that no query uses, or adds one, until the value has about so many bytes.
 fn resize(value: &mut Vec<u8>, bytes: usize) {
-    for name in [b"\"bucket\":\"" as &[u8], b"\"key\":\""] {
+    for name in [b"\"bucket\":\"" as &[u8], b"\"key\":\"", b"\"image_id\":\""] {
         if value.len() > bytes {
             let text = text_field(value, name);
             // With the quote and the comma behind it.
