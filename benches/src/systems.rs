@@ -7,7 +7,7 @@ use crate::topics::{Answers, PARTITIONS, Question, Shape};
 use aqueduct_tests::services::{Kafka, Listener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One thing that is run in every round. The order is that of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -161,7 +161,13 @@ impl System {
             return Err(format!("{} failed after {:?}:\n{}", self.id(), usage.wall, end_of(&log)));
         }
         if let Some(question) = self.question() {
-            let (found, wanted) = (self.rows(place, question)?, expected.to(question));
+            let (mut found, wanted) = (self.rows(place, question)?, expected.to(question));
+            // A broker says that a transaction is committed before every partition shows it. What is too much never goes away.
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while found != wanted && self.fills_topic() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(200));
+                found = self.rows(place, question)?;
+            }
             if found != wanted {
                 return Err(format!("{}: {} rows, {} expected, and they differ", self.id(), found.count, wanted.count));
             }
