@@ -156,7 +156,7 @@ impl System {
         let log = place.folder.join("log");
         let mut command = self.command(place, shape)?;
         command.current_dir(&place.folder).env("TMPDIR", &place.folder);
-        let usage = measure::run(&mut command, &log, place.limit).map_err(|error| format!("{command:?}: {error}"))?;
+        let usage = measure::run(&mut command, &log, place.limit).map_err(|error| format!("{}: {error}", self.id()))?;
         if !usage.success {
             return Err(format!("{} failed after {:?}:\n{}", self.id(), usage.wall, end_of(&log)));
         }
