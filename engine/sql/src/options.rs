@@ -153,7 +153,6 @@ fn check_option(connector: &dyn Connector, table: &str, note: &str, option: &Giv
             "canal-json",
             "maxwell-json",
             "orc",
-            "raw",
         ];
         if planned.contains(&option.value.as_str()) {
             return Err(Problem::new(

@@ -135,6 +135,30 @@ fn tombstones_are_skipped_and_empty_values_are_dead_letters() {
 }
 
 #[test]
+fn raw_values_are_one_column_as_they_are() {
+    let (kafka, topic) = (Kafka::shared(), unique("raw"));
+    kafka.create_topic(&topic, 1);
+    let value = |value: Option<&[u8]>| Record { key: None, value: value.map(<[u8]>::to_vec), timestamp_ms: None };
+    kafka.produce(&topic, 0, [value(Some(b"\xFF no JSON {")), value(None), value(Some(b""))]);
+    let columns = vec![
+        column("at", DataType::Int64, ColumnKind::Metadata("offset".into())),
+        column("value", DataType::Binary, ColumnKind::Physical),
+    ];
+    let mut options = door(kafka, Listener::Plain, &topic);
+    options.iter_mut().filter(|(key, _)| key == "format").for_each(|(_, format)| *format = "raw".into());
+    let spec = SourceSpec { declared: columns.clone(), ..table(&options, columns) };
+    let mut reader = KafkaConnector.source(&spec).unwrap().reader(vec![start(&topic, 0, 0)]).unwrap();
+    let batch = loop {
+        if let Read::Batch(batch) = reader.read(BUDGET).unwrap() {
+            break batch;
+        }
+    };
+    let values: Vec<Option<&[u8]>> = batch.rows.column(1).as_binary::<i32>().iter().collect();
+    assert_eq!(values, [Some(&b"\xFF no JSON {"[..]), None, Some(&b""[..])]);
+    assert_eq!((batch.offsets.as_slice(), batch.dead.len(), batch.skipped), ([0, 1, 2].as_slice(), 0, 0));
+}
+
+#[test]
 fn metadata_columns_tell_what_kafka_knows() {
     let (kafka, topic) = (Kafka::shared(), unique("metadata"));
     kafka.create_topic(&topic, 2);
