@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use aqueduct_core::conformance::sink::{apply, batch, claim, spec};
-use aqueduct_core::{Connector, Cursor, ErrorKind, Sink};
+use aqueduct_core::{Connector, Cursor, ErrorKind, Hurdle, Sink};
 use aqueduct_firestore::FirestoreConnector;
 use aqueduct_tests::services::grpc::{Code, Verdict, half};
 use aqueduct_tests::services::{Firestore, GrpcFront, unique};
@@ -98,4 +98,37 @@ async fn row_37_half_of_all_calls_refused_only_cost_time() {
         assert_whole(emulator, &collection, epoch);
     }
     assert!(front.struck() > 40, "{} calls were struck", front.struck());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_replaced_once_and_a_missing_right_is_named() {
+    let Some(emulator) = Firestore::try_shared() else { return };
+    let front = GrpcFront::start(emulator.host());
+    let collection = unique("tokens");
+    let mut sink = open_at(emulator, &front, &collection);
+    let mut cursor = sink.open(&claim(1)).await.unwrap().0.0;
+    // It ran out in the middle: the sink connects anew, which brings another one.
+    front.judge(nth_commit(2, Verdict::Refuse(Code::Unauthenticated)));
+    assert_eq!(deliver(sink.as_mut(), &mut cursor, 1).await, 1);
+    assert_whole(emulator, &collection, 1);
+    // The new one is refused too: that is for a person.
+    front.judge(|_, _| Verdict::Refuse(Code::Unauthenticated));
+    let row = || vec![batch(&[("d0", 2)])];
+    let error = apply(sink.as_mut(), &claim(1), cursor, 2, row()).await.unwrap_err();
+    assert_eq!((error.kind(), error.hurdle()), (ErrorKind::Retry, Some(Hurdle::Authenticate)), "{error}");
+    let error = sink.open(&claim(1)).await.unwrap_err();
+    assert_eq!((error.kind(), error.hurdle()), (ErrorKind::FixConfig, Some(Hurdle::Authenticate)), "{error}");
+    assert!(error.message().contains("check the application default credentials of this machine"), "{error}");
+
+    front.judge(
+        |path, _| if path.ends_with("/Commit") { Verdict::Refuse(Code::PermissionDenied) } else { Verdict::Pass },
+    );
+    let job = aqueduct_core::JobName::new("suite").unwrap();
+    let looked = sink.look(&job, aqueduct_core::ShardId(0)).await.unwrap_err();
+    for error in [looked, sink.open(&claim(1)).await.unwrap_err()] {
+        assert_eq!((error.kind(), error.hurdle()), (ErrorKind::FixConfig, Some(Hurdle::Permit)), "{error}");
+        assert!(error.message().contains("the service account needs the role datastore.user"), "{error}");
+    }
+    front.heal();
+    assert!(sink.look(&job, aqueduct_core::ShardId(0)).await.unwrap().is_empty());
 }

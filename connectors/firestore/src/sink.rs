@@ -141,6 +141,14 @@ impl FirestoreSink {
             let response = match session.database.commit(writes).await {
                 Ok(response) => response,
                 Err(failure) if failure.is_refusal() => return Err(self.refusal(session, &doing, failure).await),
+                // It worked when the session began: opening again brings a new token, or says that this one is refused too.
+                Err(failure) if failure.code() == Some(tonic::Code::Unauthenticated) => {
+                    return Err(Error::retry(format!(
+                        "{doing}: firestore {}: the token is refused: connecting again with a new one",
+                        self.config.location
+                    ))
+                    .at(Hurdle::Authenticate));
+                }
                 Err(failure) => return Err(failed(&self.config.location, &doing, failure)),
             };
             session.seen = written(&response, &doing)?;

@@ -17,6 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 /// A status of gRPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
+    /// 7: no right.
+    PermissionDenied = 7,
     /// 8: quota.
     ResourceExhausted = 8,
     /// 10: contention.
