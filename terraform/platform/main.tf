@@ -43,7 +43,13 @@ module "job" {
   arguments      = each.value.arguments
   variables      = each.value.variables
   needed         = var.authentication == "tls" ? ["KAFKA_CERT", "KAFKA_KEY"] : ["KAFKA_SASL_MECHANISM"]
-  environment    = var.authentication == "iam" ? { AWS_REGION = var.aws_region, AWS_ROLE_ARN = module.aws_iam.role_arn } : {}
+  # The machine's Google identity takes the role: no keys.
+  environment = var.authentication != "iam" ? {} : {
+    AWS_REGION                = var.aws_region
+    AWS_ROLE_ARN              = module.aws_iam.role_arn
+    AQUEDUCT_AWS_WEB_IDENTITY = "google"
+    AQUEDUCT_AWS_AUDIENCE     = module.aws_iam.google_audience
+  }
   addresses = merge(local.authentication[var.authentication], {
     KAFKA_BROKERS     = local.msk.bootstrap[var.authentication]
     POSTGRES_URL      = module.cloudsql.url

@@ -4,7 +4,7 @@
 
 use crate::context::Context;
 use crate::errors::{self, Complaint};
-use crate::native::Consumer;
+use crate::native::{Consumer, set_credentials};
 use crate::properties::Properties;
 use aqueduct_core::{Error, ErrorKind, Hurdle, Result};
 use rdkafka::ClientConfig;
@@ -93,6 +93,7 @@ pub(crate) fn persist<T>(
     // A client that was left alone for long has stale news: connections that were closed, logins with a token that ran out.
     // Serving it makes a new token; only what goes wrong from here on counts.
     serve(consumer);
+    renew_login(consumer);
     consumer.context().forget_stale();
     let start = Instant::now();
     loop {
@@ -102,6 +103,7 @@ pub(crate) fn persist<T>(
             Err(error) => error,
         };
         serve(consumer);
+        renew_login(consumer);
         let waited = start.elapsed();
         let code = errors::code_of(&error);
         let reasons = consumer.context().complaints();
@@ -117,6 +119,18 @@ pub(crate) fn persist<T>(
         }
         // Calls that fail at once must not spin.
         serve_for(consumer, Duration::from_millis(50));
+    }
+}
+
+/// When a login was refused: reads user and password again where they are kept. If they are others, the client logs in with those
+/// from now on, and what was said about the old ones is forgotten.
+pub(crate) fn renew_login(consumer: &Consumer) {
+    let context = consumer.context();
+    if context.refused()
+        && let Some(pair) = context.other_login()
+    {
+        set_credentials(consumer, &pair);
+        context.forget();
     }
 }
 

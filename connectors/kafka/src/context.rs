@@ -2,7 +2,8 @@
 //!
 //! It opens no connection and decides nothing; `client` reads what it has remembered.
 
-use crate::errors::{Complaint, code_of};
+use crate::errors::{self, Complaint, code_of, login_failed};
+use crate::login::{Login, Pair};
 use crate::properties::Properties;
 use crate::tokens::TokenSource;
 use aqueduct_core::ErrorKind;
@@ -29,6 +30,8 @@ pub(crate) struct Context {
     /// The table and its duty, for log lines.
     label: String,
     tokens: Option<TokenSource>,
+    /// Where user and password come from, and those that this client has.
+    login: Option<(Login, Mutex<Pair>)>,
     /// `host:port` of each server that was asked.
     servers: Vec<String>,
     book: Mutex<Book>,
@@ -39,6 +42,8 @@ struct Book {
     complaints: VecDeque<Complaint>,
     told: Option<Instant>,
     undelivered: Option<Complaint>,
+    /// A broker has refused the login since this client last worked: librdkafka says so once, however long it lasts.
+    refused: bool,
     /// Somebody has asked something of this client before.
     used: bool,
 }
@@ -46,7 +51,20 @@ struct Book {
 impl Context {
     pub(crate) fn new(label: impl Into<String>, properties: &Properties) -> Self {
         let servers = properties.servers().split(',').map(|server| server.trim().to_owned()).collect();
-        Self { label: label.into(), tokens: properties.tokens.clone(), servers, book: Mutex::default() }
+        let login = properties.login.clone().map(|login| {
+            let pair = login.current();
+            (login, Mutex::new(pair))
+        });
+        Self { label: label.into(), tokens: properties.tokens.clone(), login, servers, book: Mutex::default() }
+    }
+
+    /// Another login than the one that this client has; it counts as the client's own from now on.
+    pub(crate) fn other_login(&self) -> Option<Pair> {
+        let (login, own) = self.login.as_ref()?;
+        let mut own = own.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let other = login.other_than(&own)?;
+        own.clone_from(&other);
+        Some(other)
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -57,6 +75,7 @@ impl Context {
     /// Remembers what went wrong, and says so in the log from time to time.
     pub(crate) fn complain(&self, complaint: Complaint) {
         let mut book = self.book();
+        book.refused |= login_failed(complaint.code);
         if book.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
             book.told = Some(Instant::now());
             tracing::warn!(client = %self.label, "Kafka: {complaint}; still trying");
@@ -93,11 +112,12 @@ impl Context {
         self.servers.iter().all(|server| complaints.iter().any(|complaint| complaint.text.contains(server.as_str())))
     }
 
-    /// Clears the book.
+    /// Clears the book of a client that works.
     pub(crate) fn forget(&self) {
         let mut book = self.book();
         book.complaints.clear();
         book.undelivered = None;
+        book.refused = false;
     }
 
     /// Clears the book of a client that was left alone since it was last asked something. What connecting has brought to a new one
@@ -105,8 +125,20 @@ impl Context {
     pub(crate) fn forget_stale(&self) {
         let used = std::mem::replace(&mut self.book().used, true);
         if used {
-            self.forget();
+            let mut book = self.book();
+            book.complaints.clear();
+            book.undelivered = None;
         }
+    }
+
+    /// Whether a broker has refused the login since the client last worked.
+    pub(crate) fn refused(&self) -> bool {
+        self.book().refused
+    }
+
+    /// The client works.
+    pub(crate) fn logged_in(&self) {
+        self.book().refused = false;
     }
 
     /// The first record that was not delivered since the last [`Context::forget`].
@@ -125,6 +157,10 @@ impl ClientContext for Context {
                 tracing::error!(client = %self.label, "librdkafka {fac}: {text}");
             }
             _ => tracing::debug!(client = %self.label, "librdkafka {fac}: {text}"),
+        }
+        // What the coordinator refuses is told here only; the records that are given up because of it say nothing.
+        if let Some(code) = (fac == "TXNERR").then(|| errors::missing_right(text)).flatten() {
+            self.book().undelivered = Some(Complaint { code, text: text.to_owned() });
         }
     }
 

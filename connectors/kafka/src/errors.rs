@@ -42,6 +42,15 @@ impl Complaint {
         let text = self.text.to_ascii_lowercase();
         let says = |needle: &str| text.contains(needle);
         match self.code {
+            Code::Authentication if says("oauthbearer token") && says("accessdenied") => {
+                "the role's trust policy does not let this identity take it: check AWS_ROLE_ARN (awsRoleArn) and the policy's conditions"
+            }
+            Code::Authentication
+                if says("oauthbearer token") && (says("expiredtoken") || says("invalididentitytoken")) =>
+            {
+                "AWS does not take this machine's identity token: check its clock (NTP), the audience (AQUEDUCT_AWS_AUDIENCE) and the role's trust \
+                 policy"
+            }
             Code::Authentication if says("oauthbearer token") => {
                 "check the AWS credentials and the region (properties.aws.region)"
             }
@@ -94,6 +103,15 @@ impl std::fmt::Display for Complaint {
 fn kind_of(code: Code, text: &str) -> ErrorKind {
     let text = text.to_ascii_lowercase();
     match code {
+        // Whoever gives out tokens is not there, or hangs.
+        Code::Authentication
+            if text.contains("oauthbearer token")
+                && ["dispatch failure", "no credentials within", "timed out"]
+                    .iter()
+                    .any(|sign| text.contains(sign)) =>
+        {
+            ErrorKind::Retry
+        }
         Code::Authentication
         | Code::SaslAuthenticationFailed
         | Code::UnsupportedSASLMechanism
@@ -177,6 +195,16 @@ pub(crate) fn login_failed(code: Code) -> bool {
 /// True when no token could be had, so that no login was even tried: whoever hands out tokens may be down for a while.
 pub(crate) fn token_missing(complaint: &Complaint) -> bool {
     complaint.code == Code::Authentication && complaint.text.contains("Failed to acquire SASL OAUTHBEARER token")
+}
+
+/// The right that a line of librdkafka's log says is missing.
+pub(crate) fn missing_right(text: &str) -> Option<Code> {
+    let rights = [
+        ("TRANSACTIONAL_ID_AUTHORIZATION_FAILED", Code::TransactionalIdAuthorizationFailed),
+        ("TOPIC_AUTHORIZATION_FAILED", Code::TopicAuthorizationFailed),
+        ("GROUP_AUTHORIZATION_FAILED", Code::GroupAuthorizationFailed),
+    ];
+    rights.into_iter().find(|(name, _)| text.contains(name)).map(|(_, code)| code)
 }
 
 /// True when another producer with the same transactional id has taken over.

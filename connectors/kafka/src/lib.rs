@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `options` | the `WITH` options of a table, checked |
 //! | `properties`, `files` | `properties.*` in Kafka's words to librdkafka's |
+//! | `login` | user and password, read again when they are refused |
 //! | `tokens` | where OAUTHBEARER tokens come from (MSK IAM) |
 //! | `errors`, `context`, `client` | what went wrong with which broker; connections that can say so |
 //! | `native` | the only unsafe code: batches straight from librdkafka's queues |
@@ -40,6 +41,7 @@ mod decode;
 mod errors;
 mod files;
 mod link;
+mod login;
 mod native;
 mod offsets;
 mod options;

@@ -7,6 +7,7 @@
 //! *after* their own native handles, so that handles are always given back before the client is destroyed.
 
 use crate::context::Context;
+use crate::login::Pair;
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -253,6 +254,25 @@ impl<'a> MessageRef<'a> {
         // SAFETY: the message is valid.
         let epoch = unsafe { sys::rd_kafka_message_leader_epoch(self.message) };
         (epoch >= 0).then_some(epoch)
+    }
+}
+
+/// From now on the client logs in with these, at each connection that it makes.
+pub(crate) fn set_credentials(consumer: &Consumer, pair: &Pair) {
+    let (Ok(username), Ok(password)) = (CString::new(pair.username.as_str()), CString::new(pair.password.as_str()))
+    else {
+        tracing::warn!("a user or password with a zero byte cannot be used");
+        return;
+    };
+    // SAFETY: the client is alive, the texts are C strings for the length of the call, and librdkafka copies them. An error is
+    // ours to destroy.
+    unsafe {
+        let error =
+            sys::rd_kafka_sasl_set_credentials(consumer.client().native_ptr(), username.as_ptr(), password.as_ptr());
+        if !error.is_null() {
+            sys::rd_kafka_error_destroy(error);
+            tracing::warn!("librdkafka does not take the new password");
+        }
     }
 }
 

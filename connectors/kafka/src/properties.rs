@@ -3,6 +3,7 @@
 //! It sets nothing that the source or the sink decides; those two add their own on top.
 
 use crate::files;
+use crate::login::{Login, Pair};
 use crate::tokens::TokenSource;
 use aqueduct_core::{Error, Options, Result};
 use rdkafka::ClientConfig;
@@ -15,6 +16,8 @@ pub(crate) struct Properties {
     pub(crate) values: BTreeMap<String, String>,
     /// Where tokens come from, when the mechanism asks for them.
     pub(crate) tokens: Option<TokenSource>,
+    /// User and password, when the mechanism asks for them. Over those in `values`: they may have changed since.
+    pub(crate) login: Option<Login>,
     table: String,
 }
 
@@ -88,7 +91,7 @@ impl Properties {
             }
         }
         values.insert("bootstrap.servers".into(), options.require("properties.bootstrap.servers")?.to_owned());
-        let mut properties = Properties { values, tokens: None, table: options.table().to_owned() };
+        let mut properties = Properties { values, tokens: None, login: None, table: options.table().to_owned() };
         properties.security(options)?;
         properties.check_names()?;
         Ok(properties)
@@ -114,6 +117,10 @@ impl Properties {
         }
         for (key, value) in &self.values {
             config.set(key, value);
+        }
+        if let Some(login) = &self.login {
+            let Pair { username, password } = login.current();
+            config.set("sasl.username", username).set("sasl.password", password);
         }
         for (key, value) in fixed {
             config.set(*key, value);
@@ -177,13 +184,14 @@ impl Properties {
                 "OAUTHBEARER"
             }
             scram_or_plain => {
-                for key in ["username", "password"] {
-                    let option = format!("properties.sasl.{key}");
-                    let value = options.get(&option).or(jaas.get(key).map(String::as_str)).ok_or_else(|| {
-                        self.error(format!("properties.sasl.mechanism = '{scram_or_plain}' needs '{option}' (or {key}=\"...\" in properties.sasl.jaas.config)"))
-                    })?;
-                    self.values.insert(format!("sasl.{key}"), value.to_owned());
-                }
+                let pair = Pair::of(options).map_err(|key| {
+                    self.error(format!(
+                        "properties.sasl.mechanism = '{scram_or_plain}' needs 'properties.sasl.{key}' (or {key}=\"...\" in properties.sasl.jaas.config)"
+                    ))
+                })?;
+                self.values.insert("sasl.username".into(), pair.username.clone());
+                self.values.insert("sasl.password".into(), pair.password.clone());
+                self.login = Some(Login::new(pair, options));
                 scram_or_plain
             }
         };

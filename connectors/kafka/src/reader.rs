@@ -2,7 +2,7 @@
 //!
 //! It knows when a bounded partition ends and what to do about errors in the place of messages; decoding is `decode`'s.
 
-use crate::client::{create, serve};
+use crate::client::{create, renew_login, serve};
 use crate::context::Context;
 use crate::decode::{Decoder, Part};
 use crate::errors::{self, Complaint};
@@ -146,6 +146,7 @@ impl KafkaReader {
 
     /// Failures of the whole client that waiting does not heal.
     fn lasting_trouble(&mut self, now: Instant) -> Result<()> {
+        renew_login(self.consumer()?);
         for complaint in self.consumer()?.context().take_complaints() {
             // A missing right on the group only hides progress: nobody joins it.
             if complaint.kind() != ErrorKind::FixConfig || complaint.code == Code::GroupAuthorizationFailed {
@@ -187,6 +188,9 @@ impl KafkaReader {
             .batch(messages, &part)
             .map_err(|error| error.context(format!("table '{}', {}", self.table, lane.split)))?;
         if let Some(batch) = batch {
+            if let Some(consumer) = &self.consumer {
+                consumer.context().logged_in();
+            }
             lane.next = batch.next.0;
             lane.position = lane.position.max(lane.next);
             if lane.stop.is_some_and(|stop| lane.next >= stop) {

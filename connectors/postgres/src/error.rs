@@ -25,6 +25,16 @@ pub enum Failure {
     Told(Error),
 }
 
+impl Failure {
+    /// Whether the server refuses user or password.
+    pub(crate) fn is_refused_login(&self) -> bool {
+        match self {
+            Failure::Sql(sqlx::Error::Database(error)) => error.code().is_some_and(|state| state.starts_with("28")),
+            _ => false,
+        }
+    }
+}
+
 /// What is done about a SQLSTATE.
 pub(crate) fn kind_of(state: &str) -> ErrorKind {
     match state {

@@ -1,7 +1,7 @@
 //! The Postgres sink: sealed epochs become multi-row statements behind a cursor row.
 //!
 //! The anatomy: `config` (options), `error` (what the operator does next), `cursor` (claim and fence), `rows` (order, last
-//! row of a key), `sink` (the contract). Below the border that `session` draws: `server` (the statements), `client` (one
+//! row of a key), `sink` (the contract). Below the border that `session` draws: `server` (the statements), `login` and `client` (one
 //! connection), `types`, `table` and `look` (columns of the job against columns of the table), `encode` and `statement` (Arrow to
 //! SQL). There is no source side.
 //!
@@ -16,6 +16,7 @@ mod config;
 mod cursor;
 mod encode;
 mod error;
+mod login;
 mod look;
 mod rows;
 mod server;
@@ -117,6 +118,6 @@ pub mod simulation {
     /// The real server that `spec` names, to compare a simulated one with.
     pub fn server(spec: &SinkSpec) -> Result<Arc<dyn Database>> {
         let config = Arc::new(crate::config::Config::new(&spec.options)?);
-        Ok(Arc::new(crate::server::Server { config, spec: spec.clone() }))
+        Ok(Arc::new(crate::server::Server::new(config, spec)))
     }
 }

@@ -6,6 +6,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::encode;
 use crate::error::{Failure, statement as failed};
+use crate::login::Login;
 use crate::look;
 use crate::session::{Boundary, Change, Database, Entry, Key, Names, Only, Outcome, Session};
 use crate::statement::{self, quote};
@@ -22,8 +23,14 @@ const NAME: &str = "aqueduct_cursor";
 /// The server of the options.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) config: Arc<Config>,
-    pub(crate) spec: SinkSpec,
+    login: Login,
+    spec: SinkSpec,
+}
+
+impl Server {
+    pub(crate) fn new(config: Arc<Config>, spec: &SinkSpec) -> Self {
+        Self { login: Login::new(config, &spec.options), spec: spec.clone() }
+    }
 }
 
 /// A session with it.
@@ -41,10 +48,10 @@ struct ServerSession {
 #[async_trait]
 impl Database for Server {
     async fn connect(&self, job: &str) -> Outcome<Box<dyn Session>> {
-        let client = Client::connect(&self.config, job).await?;
+        let (client, config) = self.login.connect(job).await?;
         Ok(Box::new(ServerSession {
             client,
-            config: Arc::clone(&self.config),
+            config,
             spec: self.spec.clone(),
             cursor: String::new(),
             targets: Vec::new(),

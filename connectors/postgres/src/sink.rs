@@ -40,7 +40,7 @@ impl PostgresSink {
     pub(crate) fn new(spec: &SinkSpec) -> Result<Self> {
         table::check_types(spec)?;
         let config = Arc::new(Config::new(&spec.options)?);
-        let database = Arc::new(Server { config: Arc::clone(&config), spec: spec.clone() });
+        let database = Arc::new(Server::new(Arc::clone(&config), spec));
         Ok(Self { config, spec: spec.clone(), database, line: Line::default(), open: None })
     }
 

@@ -22,6 +22,7 @@ mod line;
 mod look;
 mod options;
 mod position;
+mod secrets;
 mod sink;
 mod source;
 mod table;
@@ -38,6 +39,7 @@ pub use line::{Ancestor, Line, Repeated, Standing, Survey};
 pub use look::Hurdle;
 pub use options::{OptionDef, Options, parse_duration};
 pub use position::{Epoch, Generation, JobName, Lineage, Offset, ShardId, SplitId};
+pub use secrets::Secrets;
 pub use sink::{Claimed, CommitPermit, Cursor, SealedEpoch, Sink, SinkSpec};
 pub use source::{
     DeadLetter, RawRecord, RawRecords, Read, ReadBudget, Source, SourceBatch, SourceIdentity, SourceReader, SourceSpec,

@@ -3,8 +3,10 @@
 //! Unknown keys are found by the planner, with positions, from [`OptionDef`]; values are parsed here. No defaults of any
 //! connector live here.
 
-use crate::{Error, Result};
+use crate::secrets::put_in;
+use crate::{Error, Result, Secrets};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One option that a connector accepts.
@@ -37,11 +39,14 @@ impl OptionDef {
     }
 }
 
-/// The options of one table. Keys are lower-case as in Flink; secrets are already resolved and are never printed.
+/// The options of one table. Keys are lower-case as in Flink; secrets are never printed.
 #[derive(Clone, Default)]
 pub struct Options {
     table: String,
     values: BTreeMap<String, String>,
+    /// The values that hold secrets as they were written, with `${file:PATH}` or `${secret:...}` in the place of each.
+    written: BTreeMap<String, String>,
+    secrets: Option<Arc<dyn Secrets>>,
 }
 
 impl std::fmt::Debug for Options {
@@ -54,7 +59,48 @@ impl std::fmt::Debug for Options {
 impl Options {
     /// The options of `table`.
     pub fn new(table: impl Into<String>, values: BTreeMap<String, String>) -> Self {
-        Self { table: table.into(), values }
+        Self { table: table.into(), values, ..Self::default() }
+    }
+
+    /// Says which values hold secrets, and how they were written.
+    #[must_use]
+    pub fn with_references(mut self, written: BTreeMap<String, String>) -> Self {
+        self.written = written;
+        self
+    }
+
+    /// Says who reads secrets.
+    pub fn attach(&mut self, secrets: Arc<dyn Secrets>) {
+        self.secrets = Some(secrets);
+    }
+
+    /// True when a value holds a secret that can be read again.
+    pub fn has_secrets(&self) -> bool {
+        self.secrets.is_some() && !self.written.is_empty()
+    }
+
+    /// The same with every secret in its place. What has been read before stays.
+    pub fn resolved(&self) -> Result<Options> {
+        self.read(false, |value| value.contains("${secret:"))
+    }
+
+    /// The same with every secret as it is now; `None` when none has changed.
+    pub fn renewed(&self) -> Result<Option<Options>> {
+        let renewed = self.read(true, |_| true)?;
+        Ok((renewed.values != self.values).then_some(renewed))
+    }
+
+    fn read(&self, anew: bool, wanted: impl Fn(&str) -> bool) -> Result<Options> {
+        let mut found = self.clone();
+        let Some(secrets) = &self.secrets else { return Ok(found) };
+        for (key, written) in &self.written {
+            if self.values.get(key).is_some_and(|value| wanted(value)) {
+                let value = put_in(written, |reference| secrets.read(reference, anew));
+                let value = value.map_err(|error| error.context(format!("table '{}', option '{key}'", self.table)))?;
+                found.values.insert(key.clone(), value);
+            }
+        }
+        Ok(found)
     }
 
     /// The table that the options belong to.

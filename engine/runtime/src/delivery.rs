@@ -301,7 +301,14 @@ impl SinkTask {
             };
             match outcome {
                 Ok(()) => return,
-                Err(error) if error.kind() == ErrorKind::Retry => self.delivery.failed(&error),
+                Err(error) if error.kind() == ErrorKind::Retry => {
+                    let status = self.delivery.status();
+                    // A trouble that lasts is told once; `status` shows it all the time.
+                    if status.error.as_deref() != Some(error.message()) {
+                        tracing::warn!(sink = %status.table, error = %error, "the sink does not open; trying again");
+                    }
+                    self.delivery.failed(&error);
+                }
                 Err(error) => {
                     self.delivery.failed(&error);
                     let _ = failures.send(error);

@@ -150,7 +150,8 @@ fn sink_table(job: &Job<'_>, insert: usize) -> Result<SinkTable> {
         connector: table.options.connector.name().to_string(),
         spec: SinkSpec {
             table: table.name.clone(),
-            options: Options::new(&table.name, table.options.values.clone()),
+            options: Options::new(&table.name, table.options.values.clone())
+                .with_references(table.options.written.clone()),
             columns: insert.columns.clone(),
             primary_key: indexes(&table.primary_key),
             partitioned_by: indexes(&table.partitioned_by),

@@ -75,7 +75,7 @@ impl std::fmt::Debug for PlanRequest<'_> {
 
 /// Values for the job's text.
 pub trait Variables {
-    /// The value of `${name}`. A value of the form `${file:PATH}` is read as a secret.
+    /// The value of `${name}`. A value of the form `${file:PATH}` or `${secret:PROVIDER:NAME}` is a secret.
     fn get(&self, name: &str) -> Option<String>;
 
     /// The contents of the file of `${file:path}`.

@@ -23,6 +23,8 @@ pub(crate) struct TableOptions {
     pub(crate) connector: Arc<dyn Connector>,
     /// Without `connector` and the planner's own; empty values left out.
     pub(crate) values: BTreeMap<String, String>,
+    /// Of the values that hold secrets: with references in the place of those.
+    pub(crate) written: BTreeMap<String, String>,
     /// `Some(None)` is never.
     pub(crate) idle_timeout: Option<Option<Duration>>,
     pub(crate) late_by_operator: bool,
@@ -31,6 +33,7 @@ pub(crate) struct TableOptions {
 struct Given {
     key: String,
     value: String,
+    written: Option<String>,
     /// The value for messages: without secrets.
     shown: String,
     key_at: Location,
@@ -50,6 +53,7 @@ pub(crate) fn resolve(
             let given = |(key, value): (&String, &String)| Given {
                 key: key.clone(),
                 value: value.clone(),
+                written: None,
                 shown: value.clone(),
                 key_at: at,
                 value_at: at,
@@ -74,9 +78,10 @@ fn read(
             );
         }
         match prepared.resolve(&option.value, request.variables) {
-            Ok(value) => given.push(Given {
+            Ok(resolved) => given.push(Given {
                 key: option.key.clone(),
-                value,
+                value: resolved.value,
+                written: resolved.written,
                 shown: hide_marks(&option.value),
                 key_at: option.key_at,
                 value_at: option.value_at,
@@ -105,6 +110,7 @@ fn check(ddl: &TableDdl, given: Vec<Given>, note: &str, request: &PlanRequest<'_
     let mut options = TableOptions {
         connector: Arc::clone(connector),
         values: BTreeMap::new(),
+        written: BTreeMap::new(),
         idle_timeout: None,
         late_by_operator: false,
     };
@@ -117,6 +123,7 @@ fn check(ddl: &TableDdl, given: Vec<Given>, note: &str, request: &PlanRequest<'_
                 check_option(connector.as_ref(), table, note, option)?;
                 if !option.value.is_empty() {
                     options.values.insert(option.key.clone(), option.value.clone());
+                    options.written.extend(option.written.iter().map(|text| (option.key.clone(), text.clone())));
                 }
             }
         }

@@ -110,8 +110,11 @@ impl Tokens {
                 return Err(prepared.missing_problem(*index));
             }
             if has_marks(text) {
-                return Err(Problem::new(token.span.start, "a secret (${file:PATH}) stands outside of WITH (...)")
-                    .help("secrets are for the options of tables only; they never enter rows, settings or plans"));
+                return Err(Problem::new(
+                    token.span.start,
+                    "a secret (${file:PATH}, ${secret:...}) stands outside of WITH (...)",
+                )
+                .help("secrets are for the options of tables only; they never enter rows, settings or plans"));
             }
         }
         Ok(())

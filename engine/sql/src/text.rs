@@ -3,8 +3,9 @@
 //! led back to the text as it was written.
 //!
 //! A value that stands in a text literal or a quoted name is escaped, so that a quote in a password ends nothing.
-//! Secrets (`${file:PATH}`) and variables without a value are not put in: a mark takes their place, and whoever
-//! needs the value resolves the mark. So a secret can reach an option, and never an error or a plan.
+//! Secrets (`${file:PATH}`, `${secret:PROVIDER:NAME}`) and variables without a value are not put in: a mark takes their place,
+//! and whoever needs the value resolves the mark. So a secret can reach an option, and never an error or a plan. Those of
+//! secret managers stay references here: planning asks nobody.
 
 use crate::error::{Position, Problem, Result};
 use crate::{Variables, names};
@@ -31,7 +32,16 @@ pub(crate) struct Prepared {
     /// The position of each character that was written, and of the end.
     written: Vec<Position>,
     missing: Vec<Missing>,
+    /// `file:PATH` or `secret:PROVIDER:NAME`.
     secrets: Vec<(String, Position)>,
+}
+
+/// A literal with its secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    pub(crate) value: String,
+    /// The same with references in the place of secrets, when there are any.
+    pub(crate) written: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -197,9 +207,9 @@ impl Scan<'_> {
 
     fn value(&mut self, inner: &str, start: usize, within: Within) -> Result<String> {
         let at = self.prepared.written[start];
-        if let Some(path) = inner.strip_prefix("file:") {
-            let path = self.nested(path, start)?;
-            return self.secret(path, at, within);
+        if is_reference(inner) {
+            let reference = self.nested(inner, start)?;
+            return self.secret(reference, at, within);
         }
         let (name, default) = match inner.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
@@ -212,8 +222,9 @@ impl Scan<'_> {
         let given = self.variables.get(name).map(|value| value.replace(is_mark, "\u{FFFD}"));
         match (given, default) {
             (Some(value), default) if !value.is_empty() || default.is_none() => {
-                match value.strip_prefix("${file:").and_then(|rest| rest.strip_suffix('}')) {
-                    Some(path) => self.secret(path.to_string(), at, within),
+                match value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).filter(|rest| is_reference(rest))
+                {
+                    Some(reference) => self.secret(reference.to_string(), at, within),
                     None => Ok(value),
                 }
             }
@@ -248,15 +259,20 @@ impl Scan<'_> {
         Ok(out)
     }
 
-    fn secret(&mut self, path: String, at: Position, within: Within) -> Result<String> {
+    fn secret(&mut self, reference: String, at: Position, within: Within) -> Result<String> {
         if within != Within::Literal {
-            return Err(Problem::new(at, "a secret (${file:PATH}) stands outside a text literal")
+            return Err(Problem::new(at, "a secret (${file:PATH}, ${secret:...}) stands outside a text literal")
                 .help("write it between single quotes, as the value of an option in WITH (...)"));
         }
         let index = self.prepared.secrets.len();
-        self.prepared.secrets.push((path, at));
+        self.prepared.secrets.push((reference, at));
         Ok(format!("{SECRET}{index}{END}"))
     }
+}
+
+/// The inside of `${file:PATH}` or `${secret:...}`.
+fn is_reference(inner: &str) -> bool {
+    inner.starts_with("file:") || inner.starts_with("secret:")
 }
 
 /// What stands for a variable without a value outside of literals: a word, so that the text can still be split.
@@ -298,34 +314,44 @@ impl Prepared {
         ))
     }
 
-    /// The text of a literal with its secrets read. One newline at the end of a file is left out.
-    pub(crate) fn resolve(&self, literal: &str, variables: &dyn Variables) -> Result<String> {
+    /// The text of a literal with its secret files read. One newline at the end of a file is left out.
+    pub(crate) fn resolve(&self, literal: &str, variables: &dyn Variables) -> Result<Resolved> {
         if let Some(index) = missing_in(literal).first() {
             return Err(self.missing_problem(*index));
         }
-        let (mut out, mut rest) = (String::new(), literal);
+        let (mut out, mut written, mut rest) = (String::new(), String::new(), literal);
         while let Some(start) = rest.find(SECRET) {
             out.push_str(&rest[..start]);
+            written.push_str(&rest[..start]);
             let after = &rest[start + SECRET.len_utf8()..];
             let end = after.find(END).unwrap_or(after.len());
-            let (path, at) =
+            let (reference, at) =
                 after[..end].parse().ok().and_then(|index: usize| self.secrets.get(index)).ok_or_else(|| {
                     Problem::new(
                         Position::START,
                         "a secret lost its place in the text; this is an error of the planner",
                     )
                 })?;
-            let secret = variables.file(path).map_err(|error| {
-                Problem::new(*at, format!("the secret file '{path}' cannot be read: {error}"))
-                    .help("check the path and who may read it; paths are relative to the job's folder")
-            })?;
-            let trimmed = secret.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text));
-            out.push_str(trimmed.unwrap_or(&secret));
+            written.push_str(&format!("${{{reference}}}"));
+            match reference.strip_prefix("file:") {
+                Some(path) => out.push_str(&read_file(path, *at, variables)?),
+                None => out.push_str(&format!("${{{reference}}}")),
+            }
             rest = after.get(end + END.len_utf8()..).unwrap_or("");
         }
         out.push_str(rest);
-        Ok(out)
+        written.push_str(rest);
+        Ok(Resolved { value: out, written: literal.contains(SECRET).then_some(written) })
     }
+}
+
+fn read_file(path: &str, at: Position, variables: &dyn Variables) -> Result<String> {
+    let secret = variables.file(path).map_err(|error| {
+        Problem::new(at, format!("the secret file '{path}' cannot be read: {error}"))
+            .help("check the path and who may read it; paths are relative to the job's folder")
+    })?;
+    let trimmed = secret.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text));
+    Ok(trimmed.unwrap_or(&secret).to_owned())
 }
 
 #[cfg(test)]

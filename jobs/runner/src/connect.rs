@@ -5,11 +5,12 @@
 use crate::cli::CheckArgs;
 use crate::connect_out::{self, Outcome};
 use crate::job::PlannedJob;
-use crate::{connectors, exit, fail_points, job, quarantine, run};
+use crate::{connectors, exit, fail_points, identity, job, quarantine, run};
 use aqueduct_bucket::store::{self, Needs, StoreOptions};
 use aqueduct_checkpoint::{Place, kept};
 use aqueduct_core::{Error, Hurdle, JobName, Options, Read, ReadBudget, Result, Sink, Source, SplitId, SplitStart};
 use aqueduct_runtime::SHARD;
+use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -46,8 +47,10 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
         eprintln!("warning: {warning}");
     }
     let limit = Duration::from_secs(args.timeout.max(1));
+    // The others need it.
+    let mut outcomes: Vec<Outcome> = futures::stream::iter(identity()).then(|one| bounded(one, limit)).collect().await;
     let looking = dependencies(&planned)?.into_iter().map(|dependency| bounded(dependency, limit));
-    let outcomes = futures::future::join_all(looking).await;
+    outcomes.extend(futures::future::join_all(looking).await);
     exit::say(&connect_out::text(planned.name(), &outcomes, args.format)?);
     connect_out::verdict(planned.name(), &outcomes)
 }
@@ -72,6 +75,18 @@ async fn bounded(dependency: Dependency, limit: Duration) -> Outcome {
     };
     let took = begun.elapsed();
     Outcome { role, name, connector, address, took, result }
+}
+
+/// What this machine is to AWS, where that is a role which its Google identity takes.
+fn identity() -> Option<Dependency> {
+    let address = identity::role()?;
+    let look = Box::pin(async {
+        let begun = tokio::task::spawn_blocking(identity::begin).await;
+        begun.map_err(|error| Error::bug(format!("the identity broke: {error}")))??;
+        Ok(Found::default())
+    });
+    let (name, connector) = ("aws-identity".to_owned(), "google".to_owned());
+    Some(Dependency { role: "identity", name, connector, address, look })
 }
 
 /// Every connection, sources first. Tables that are nowhere outside of this process are left out.

@@ -33,7 +33,8 @@ pub(crate) fn source(
     known: &[Arc<dyn Connector>],
     points: &FailPoints,
 ) -> Result<Box<dyn Source>> {
-    let spec = SourceSpec { fail_points: points.clone(), ..table.spec.clone() };
+    let spec =
+        SourceSpec { fail_points: points.clone(), options: table.spec.options.resolved()?, ..table.spec.clone() };
     named(known, &table.connector)?.source(&spec)
 }
 
@@ -44,7 +45,7 @@ pub(crate) fn sinks(plan: &JobPlan, known: &[Arc<dyn Connector>], points: &FailP
 
 /// One of them.
 pub(crate) fn sink(table: &SinkTable, known: &[Arc<dyn Connector>], points: &FailPoints) -> Result<Box<dyn Sink>> {
-    let spec = SinkSpec { fail_points: points.clone(), ..table.spec.clone() };
+    let spec = SinkSpec { fail_points: points.clone(), options: table.spec.options.resolved()?, ..table.spec.clone() };
     named(known, &table.connector)?.sink(&spec)
 }
 

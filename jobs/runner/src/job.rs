@@ -6,12 +6,12 @@ use crate::cli::{JobArgs, ValueArgs};
 use crate::job_file::JobFile;
 use crate::settings::{self, RunSettings};
 use crate::variables::JobVariables;
-use crate::{connectors, quarantine};
-use aqueduct_core::{Connector, JobName, Result};
+use crate::{connectors, quarantine, secrets};
+use aqueduct_core::{Connector, JobName, Result, Secrets};
 use aqueduct_plan::{JobPlan, SystemTable};
 use aqueduct_sql::{PlanRequest, SqlError};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(crate) struct PlannedJob {
     pub(crate) quarantined: Vec<SystemTable>,
     /// Things that are allowed and almost surely not meant.
     pub(crate) warnings: Vec<String>,
+    /// Where the job's files lie.
+    folder: PathBuf,
 }
 
 /// Plans the job that `args` names.
@@ -57,13 +59,22 @@ pub(crate) fn prepare_at(path: &Path, values: &ValueArgs) -> Result<PlannedJob> 
     });
     let own_plan =
         if job.as_str() == default_name(&file, &given) { first } else { request.plan(&file.text, job.as_str())? };
-    let plan = match extra.filter(|text| !text.is_empty()) {
+    let mut plan = match extra.filter(|text| !text.is_empty()) {
         Some(text) => request.plan(&format!("{}{text}", file.text), job.as_str())?,
         None => own_plan.clone(),
     };
+    attach(&mut plan, secrets::Store::new(&file.folder, false));
     let mut warnings = variables.unused(&file);
     warnings.extend(settings.warnings.iter().cloned());
-    Ok(PlannedJob { plan, own_plan, settings, connectors, quarantined, warnings })
+    let folder = file.folder.clone();
+    Ok(PlannedJob { plan, own_plan, settings, connectors, quarantined, warnings, folder })
+}
+
+/// Says to every table who reads its secrets.
+fn attach(plan: &mut JobPlan, store: secrets::Store) {
+    let store: Arc<dyn Secrets> = Arc::new(store);
+    plan.sources.iter_mut().for_each(|table| table.spec.options.attach(Arc::clone(&store)));
+    plan.sinks.iter_mut().for_each(|table| table.spec.options.attach(Arc::clone(&store)));
 }
 
 /// Flink's tables say themselves how often new partitions are looked for; the most eager one decides for all.
@@ -133,6 +144,11 @@ fn merged_settings(file: &JobFile, variables: &JobVariables, values: &ValueArgs)
 }
 
 impl PlannedJob {
+    /// From now on secret managers are not asked: only what names their secrets is checked.
+    pub(crate) fn offline(&mut self) {
+        attach(&mut self.plan, secrets::Store::new(&self.folder, true));
+    }
+
     /// The job's name.
     pub(crate) fn name(&self) -> &JobName {
         &self.settings.runtime.job

@@ -8,7 +8,8 @@ use aqueduct_core::Result;
 
 /// Plans, parses all settings, and makes every source and sink, which checks their options.
 pub(crate) fn check(args: &JobArgs) -> Result<()> {
-    let planned = job::prepare(args)?;
+    let mut planned = job::prepare(args)?;
+    planned.offline();
     connectors::sources(&planned.plan, &planned.connectors, &aqueduct_core::FailPoints::default())?;
     connectors::sinks(&planned.plan, &planned.connectors, &aqueduct_core::FailPoints::default())?;
     for warning in &planned.warnings {

@@ -13,6 +13,7 @@ mod exit;
 mod fail_points;
 mod http;
 mod human;
+mod identity;
 mod job;
 mod job_file;
 mod logs;
@@ -60,11 +61,13 @@ fn main() {
     // creep up with the number of batches. Measured: benches/NOTES.md, "Memory".
     // SAFETY: a plain setter of a number; no other thread runs yet.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) };
+    identity::prepare();
     exit::install_panic_hook();
     let code = match start(Cli::parse().verb) {
         Ok(()) => 0,
         Err(error) => exit::report(&error),
     };
+    identity::end();
     let _ = std::io::Write::flush(&mut std::io::stdout());
     // At once, and without the exit handlers of the C and C++ libraries: their threads still run, and cleaning up under them
     // was seen to end a finished job with "double free". Threads that wait for a dead broker must not hold the process either.
@@ -75,6 +78,10 @@ fn main() {
 fn start(verb: Verb) -> Result<()> {
     if !matches!(verb, Verb::Run(_)) {
         logs::init(logs::default_format(), None, true);
+    }
+    // `run` says itself when, behind its own log; `check --connect` makes a line of its table of it.
+    if !matches!(verb, Verb::Run(_) | Verb::Check(_) | Verb::Explain(_) | Verb::Status(_)) {
+        identity::begin()?;
     }
     match verb {
         Verb::Run(args) => run::run(&args),

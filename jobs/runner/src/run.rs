@@ -6,7 +6,7 @@ use crate::cli::RunArgs;
 use crate::clock::SystemClock;
 use crate::job::PlannedJob;
 use crate::state_dir::StateDir;
-use crate::{connectors, exit, fail_points, http, job, logs, owner, panel, process, signals, summary};
+use crate::{connectors, exit, fail_points, http, identity, job, logs, owner, panel, process, signals, summary};
 use aqueduct_bucket::store::{StoreOptions, open_store};
 use aqueduct_checkpoint::{Place, SystemIds};
 use aqueduct_core::{Error, Result};
@@ -27,6 +27,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     for warning in &planned.warnings {
         tracing::warn!("{warning}");
     }
+    identity::begin()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // Input is read on threads of the engine's own; these carry sinks and stores. Every thread holds pages of the

@@ -21,8 +21,8 @@ pub(crate) async fn run(verb: TxnVerb) -> Result<()> {
         .iter()
         .filter(|sink| sink.connector == "kafka")
         .filter(|sink| args.table.as_ref().is_none_or(|table| *table == sink.spec.table))
-        .map(|sink| sink.spec.clone())
-        .collect();
+        .map(|sink| Ok(SinkSpec { options: sink.spec.options.resolved()?, ..sink.spec.clone() }))
+        .collect::<Result<_>>()?;
     if specs.is_empty() {
         let which = args.table.as_ref().map_or_else(String::new, |table| format!(" named '{table}'"));
         return Err(Error::config(format!("job '{name}' writes to no Kafka table{which}")));

@@ -78,6 +78,11 @@ impl JobVariables {
                 Error::config(format!("{place}: cannot read the file of '${{file:{path}}}': {error}"))
             });
         }
+        if inner.starts_with("secret:") {
+            return Err(Error::config(format!(
+                "{place}: '${{{inner}}}' is for the options of tables in job.sql; here take '${{file:PATH}}', or a variable in [variables]"
+            )));
+        }
         let (name, default) = match inner.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (inner, None),
@@ -100,11 +105,7 @@ impl aqueduct_sql::Variables for JobVariables {
     }
 
     fn file(&self, path: &str) -> std::io::Result<String> {
-        let text = std::fs::read_to_string(self.folder.join(path))?;
-        // Editors and secret stores end files with a newline that is not part of the password.
-        let value = text.trim_end_matches(['\n', '\r']);
-        secrets::remember(value);
-        Ok(value.to_owned())
+        secrets::read_file(&self.folder.join(path))
     }
 }
 

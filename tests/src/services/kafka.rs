@@ -159,6 +159,21 @@ impl Kafka {
         run(&mut command);
     }
 
+    /// From now on the user of [`Kafka::user`] may do nothing else with the topic than this, such as `Describe`. Who needs no password
+    /// may still do everything.
+    pub fn allow_only(&self, topic: &str, operations: &[&str]) {
+        let mut command = java(&["-Xmx256m"]);
+        command.args([
+            "org.apache.kafka.tools.AclCommand",
+            "--bootstrap-server",
+            &self.bootstrap(Listener::Plain),
+            "--add",
+        ]);
+        command.args(["--allow-principal", &format!("User:{}", self.user()), "--topic", topic]);
+        operations.iter().for_each(|operation| _ = command.args(["--operation", operation]));
+        run(&mut command);
+    }
+
     /// From the next start on the broker shows this certificate. Only after `start`.
     pub fn show_certificate(&self, certificate: &Path, key: &Path) {
         settings::write_store(self.process().scratch.path(), certificate, key);

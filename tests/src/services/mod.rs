@@ -20,6 +20,7 @@
 //! No service outlives its test process: not a panic, not an abort, not SIGKILL (see [`daemon`]). Nothing sleeps for a fixed
 //! time: readiness is polled.
 
+pub mod clouds;
 pub mod daemon;
 pub mod firestore;
 pub mod gcs;
@@ -31,6 +32,7 @@ pub mod proxy;
 pub mod s3;
 pub mod tls;
 
+pub use clouds::{Clouds, Refusal};
 pub use firestore::Firestore;
 pub use gcs::Gcs;
 pub use grpc::GrpcFront;

@@ -1,7 +1,9 @@
 //! The doors: TLS with client certificates, SCRAM over TLS; and what an operator reads when one stays shut.
 
 use super::*;
+use aqueduct_core::Hurdle;
 use aqueduct_core::conformance::sink::{apply, batch, claim, spec};
+use aqueduct_core::conformance::source::starts;
 use aqueduct_tests::services::daemon::free_port;
 use aqueduct_tests::services::{Record, unique};
 
@@ -130,4 +132,42 @@ fn tls_to_a_plain_port_does_not_hang() {
     let begin = Instant::now();
     source(&options).discover().expect_err("the door is shut");
     assert!(begin.elapsed() < Duration::from_secs(25));
+}
+
+#[test]
+fn a_missing_right_is_named() {
+    let kafka = own_broker();
+    let (unreadable, read_only) = (unique("unreadable"), unique("read-only"));
+    for (topic, operations) in [(&unreadable, &["Describe"][..]), (&read_only, &["Describe", "Read"])] {
+        kafka.create_topic(topic, 1);
+        kafka.allow_only(topic, operations);
+    }
+    let mut source = source(&door(&kafka, Listener::SaslSsl, &unreadable));
+    let begin = starts(source.as_mut());
+    let mut reader = source.reader(begin).expect("a reader opens");
+    let until = Instant::now() + Duration::from_secs(30);
+    let error = loop {
+        assert!(Instant::now() < until, "the refusal never comes");
+        if let Err(error) = reader.read(BUDGET) {
+            break error;
+        }
+    };
+    assert_error(&error, ErrorKind::FixConfig, &[&unreadable, "grant READ and DESCRIBE"]);
+    assert_eq!(error.hurdle(), Some(Hurdle::Permit));
+
+    let options = door(&kafka, Listener::SaslSsl, &read_only);
+    let borrowed: Vec<(&str, &str)> = options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let mut sink = KafkaConnector.sink(&spec(&read_only, &borrowed, false)).expect("the options are right");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let job = aqueduct_core::JobName::new("suite").expect("a name");
+    let error = runtime.block_on(sink.look(&job, aqueduct_core::ShardId(0))).expect_err("it may not write");
+    assert_error(&error, ErrorKind::FixConfig, &[&read_only, "grant WRITE and DESCRIBE"]);
+    assert_eq!(error.hurdle(), Some(Hurdle::Permit));
+    let error = match runtime.block_on(sink.open(&claim(1))) {
+        Err(error) => error,
+        Ok(_) => runtime
+            .block_on(apply(sink.as_mut(), &claim(1), 0, 1, vec![batch(&[("a", 1)])]))
+            .expect_err("it may not write"),
+    };
+    assert_error(&error, ErrorKind::FixConfig, &["WRITE"]);
 }

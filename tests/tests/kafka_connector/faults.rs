@@ -7,11 +7,12 @@ use super::sink::{sink_spec, visible};
 use super::*;
 use aqueduct_core::conformance::sink::{apply, batch, claim};
 use aqueduct_core::conformance::source::starts;
-use aqueduct_core::{Cursor, Sink};
+use aqueduct_core::{Cursor, Secrets, Sink};
 use aqueduct_tests::services::proxy::{Act, Rule};
 use aqueduct_tests::services::{Record, unique};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Of Kafka's protocol.
 const PRODUCE: u16 = 0;
@@ -350,6 +351,66 @@ fn row_30_a_rotated_password_is_said_and_the_new_one_works() {
             cursor = 4;
         }
     }
+    kafka.change_password(kafka.password());
+}
+
+/// A secret that changes, as a file or a manager's.
+struct Word(Mutex<String>);
+
+impl Secrets for Word {
+    fn read(&self, _: &str, _: bool) -> aqueduct_core::Result<String> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+}
+
+#[test]
+fn row_30_a_rotated_password_is_read_again_where_it_is_kept() {
+    let kafka = own_broker();
+    let topic = unique("rotating");
+    kafka.create_topic(&topic, 1);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let word = Arc::new(Word(Mutex::new(kafka.password().to_owned())));
+    let options = |options: &Options| {
+        let written = [("properties.sasl.password".to_owned(), "${file:/run/secrets/kafka}".to_owned())];
+        let mut options = options.clone().with_references(written.into());
+        options.attach(word.clone());
+        options
+    };
+    let given = with(door(&kafka, Listener::SaslSsl, &topic), &[("properties.message.timeout.ms", "4000")]);
+    let borrowed: Vec<(&str, &str)> = given.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let mut spec = aqueduct_core::conformance::sink::spec(&topic, &borrowed, false);
+    spec.options = options(&spec.options);
+    let mut sink = KafkaConnector.sink(&spec).unwrap();
+    let mut cursor = runtime.block_on(sink.open(&claim(1))).unwrap().0.0;
+    let mut read = table(&given, columns());
+    read.options = options(&read.options);
+    let mut source = KafkaConnector.source(&read).unwrap();
+    let begin = starts(source.as_mut());
+    let mut reader = source.reader(begin).unwrap();
+    deliver(&runtime, sink.as_mut(), &mut cursor, 1, &[("a", 1)]);
+    assert_eq!(read_rows(reader.as_mut(), 1).len(), 1);
+
+    kafka.change_password("a-newer-secret");
+    // Every session ends with the broker; who comes back needs the new password.
+    kafka.stop();
+    kafka.restart();
+    let until = Instant::now() + Duration::from_secs(15);
+    while Instant::now() < until {
+        // The secret lags behind: whoever reads waits for it.
+        assert!(matches!(reader.read(BUDGET), Ok(Read::Empty)), "the reader must not give up yet");
+    }
+    *word.0.lock().unwrap() = "a-newer-secret".to_owned();
+    let begin = Instant::now();
+    while cursor < 2 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "the sink never gets through");
+        if runtime.block_on(apply(sink.as_mut(), &claim(1), cursor, 2, vec![batch(&[("b", 2)])])).is_ok() {
+            cursor = 2;
+        } else if let Ok(reached) = runtime.block_on(sink.open(&claim(1))) {
+            cursor = reached.0.0;
+        }
+    }
+    assert_eq!(read_rows(reader.as_mut(), 1).len(), 1);
+    source.discover().expect("the questions' client has the new one too");
     kafka.change_password(kafka.password());
 }
 

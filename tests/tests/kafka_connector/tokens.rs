@@ -6,9 +6,10 @@
 use super::*;
 use aqueduct_core::conformance::sink::{apply, batch, claim, spec};
 use aqueduct_core::conformance::source::starts;
+use aqueduct_tests::main_job::binary;
 use aqueduct_tests::services::daemon::{Daemon, Scratch, free_port, listens, run};
 use aqueduct_tests::services::kafka::KAFKA_VERSION;
-use aqueduct_tests::services::{TlsFiles, cache_dir};
+use aqueduct_tests::services::{Clouds, Refusal, TlsFiles, cache_dir, clouds};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -197,9 +198,90 @@ fn named_when_its_address_leads_nowhere(broker: &Broker) {
     );
 }
 
+/// A job that reads the topic through the IAM door, with no AWS keys but the role that its Google identity may take.
+struct Keyless<'a> {
+    clouds: &'a Clouds,
+    folder: Scratch,
+}
+
+impl<'a> Keyless<'a> {
+    fn new(broker: &Broker, clouds: &'a Clouds) -> Self {
+        let folder = Scratch::new("keyless");
+        let (iam, ca) = (broker.iam, broker.tls.ca.display());
+        let sql = format!(
+            "CREATE TABLE s (id STRING) WITH ('connector' = 'kafka', 'topic' = 'tokens', 'format' = 'json', 'properties.bootstrap.servers' = \
+             'localhost:{iam}', 'properties.sasl.mechanism' = 'AWS_MSK_IAM', 'properties.aws.region' = 'eu-west-1', \
+             'properties.ssl.ca.location' = '{ca}');\nCREATE TABLE o (id STRING) WITH ('connector' = 'print');\nINSERT INTO o SELECT id FROM s;\n"
+        );
+        std::fs::write(folder.path().join("job.sql"), sql).expect("writable");
+        Keyless { clouds, folder }
+    }
+
+    fn command(&self, verb: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(verb).arg(self.folder.path()).current_dir(self.folder.path()).env("TMPDIR", self.folder.path());
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"] {
+            command.env_remove(name);
+        }
+        command.envs(self.clouds.env_without_keys()).env("AWS_ROLE_ARN", clouds::ROLE);
+        command.env("AQUEDUCT_AWS_WEB_IDENTITY", "google").env("AQUEDUCT_AWS_AUDIENCE", "aqueduct-tests");
+        command
+    }
+
+    /// `check --connect` ends with `code`, and says all `parts`.
+    fn checked(&self, more: &[(&str, &str)], code: i32, parts: &[&str]) {
+        let mut command = self.command(&["check", "--connect"]);
+        let output = command.envs(more.iter().copied()).output().expect("it runs");
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        println!("{said}");
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        for part in parts {
+            assert!(said.contains(part), "'{part}' is not in\n{said}");
+        }
+        assert!(!said.contains(clouds::SECRET_KEY) && !said.contains("c2lnbmF0dXJl"), "{said}");
+        let left = std::fs::read_dir(self.folder.path()).expect("it is there").flatten();
+        assert!(
+            left.into_iter().all(|entry| !entry.file_name().to_string_lossy().contains("identity")),
+            "no token is left"
+        );
+    }
+}
+
+fn taken_by_a_google_identity(broker: &Broker) {
+    let clouds = Clouds::start();
+    let job = Keyless::new(broker, &clouds);
+    job.checked(&[], 0, &["aws-identity", "all can be used"]);
+    assert!(clouds.asked("/identity") == 1 && clouds.asked("POST /") >= 1, "STS was asked");
+    for (refusal, parts) in [
+        (Refusal::RoleForbidden, ["AccessDenied", "the role's trust policy does not let this identity take it"]),
+        (Refusal::IdentityExpired, ["ExpiredToken", "check its clock (NTP), the audience"]),
+        (Refusal::IdentityFromTheFuture, ["InvalidIdentityToken", "check its clock (NTP), the audience"]),
+    ] {
+        clouds.refuse(refusal);
+        job.checked(&[], 2, &["s is broken", parts[0], parts[1]]);
+        clouds.heal();
+    }
+    job.checked(&[("AQUEDUCT_AWS_AUDIENCE", "another")], 2, &["InvalidIdentityToken", "the audience"]);
+    job.checked(&[("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")], 4, &["s is broken", "dispatch failure"]);
+    job.checked(&[("AWS_ROLE_ARN", "")], 2, &["aws-identity is broken", "needs the ARN of the role"]);
+    clouds.refuse(Refusal::NoIdentity);
+    job.checked(&[], 2, &["aws-identity is broken", "no token of this machine's Google identity"]);
+    clouds.heal();
+    // A token that lives shortly is replaced while the job runs, again and again.
+    clouds.identities_live(6);
+    let before = clouds.asked("/identity");
+    let mut run = Daemon::spawn("aqueduct", job.command(&["run"]), &job.folder.path().join("run.log"));
+    run.wait_until(Duration::from_secs(60), || clouds.asked("/identity") >= before + 3);
+    run.signal(libc::SIGTERM);
+    let status = run.wait(Duration::from_secs(60));
+    assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", run.log_tail());
+    assert!(!run.log().contains("cannot be renewed"), "{}", run.log());
+}
+
 #[test]
 fn row_28_tokens_open_the_door_and_are_renewed() {
     let broker = Broker::start();
+    taken_by_a_google_identity(&broker);
     named_when_its_address_leads_nowhere(&broker);
     signed_by_aws(&broker);
     renewed_while_reading(&broker);

@@ -64,7 +64,8 @@ pub(super) fn build(table: &Table, used: &BTreeSet<String>, idle: Option<Duratio
         connector: table.options.connector.name().to_string(),
         spec: SourceSpec {
             table: table.name.clone(),
-            options: Options::new(&table.name, table.options.values.clone()),
+            options: Options::new(&table.name, table.options.values.clone())
+                .with_references(table.options.written.clone()),
             columns,
             declared: table.declared(),
             job: job.to_string(),

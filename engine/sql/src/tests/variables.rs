@@ -96,6 +96,23 @@ fn secrets_reach_options_only() {
 }
 
 #[test]
+fn secrets_of_managers_stay_references() {
+    let given = Given::values([("PASSWORD", "${secret:gcp:projects/p/secrets/s}"), ("NAME", "kafka")]);
+    let table = "CREATE TABLE s (a STRING) WITH ('connector' = 'kafka', 'topic' = 't', 'properties.sasl.password' = '${secret:aws:${NAME}#password}');
+        CREATE TABLE p (v STRING) WITH ('connector' = 'postgres', 'url' = 'u', 'password' = '${PASSWORD}');";
+    let plan = plan_with(&format!("{table} INSERT INTO p SELECT a FROM s;"), &given, Overrides::default()).unwrap();
+    let source = &plan.sources[0].spec.options;
+    assert_eq!(source.get("properties.sasl.password"), Some("${secret:aws:kafka#password}"));
+    assert_eq!(plan.sinks[0].spec.options.get("password"), Some("${secret:gcp:projects/p/secrets/s}"));
+    for outside in
+        ["SET 'a' = '${secret:aws:x}'; INSERT INTO p SELECT a FROM s;", "INSERT INTO p SELECT '${PASSWORD}' FROM s;"]
+    {
+        let error = plan_with(&format!("{table} {outside}"), &given, Overrides::default()).unwrap_err().to_string();
+        assert!(error.contains("stands outside of WITH"), "{error}");
+    }
+}
+
+#[test]
 fn what_is_not_a_variable_is_refused() {
     for (text, message) in
         [("INSERT INTO ${", "not closed"), ("SELECT ${1A}", "not a variable"), ("SELECT '${A B}'", "not a variable")]

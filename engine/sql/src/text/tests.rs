@@ -38,9 +38,9 @@ fn missing_variables_and_secrets_are_marks() {
     let literals: Vec<&str> = prepared.text.split('\'').skip(1).step_by(2).collect();
     assert_eq!(missing_in(literals[0]), [0]);
     assert_eq!(hide_marks(literals[1]), "***");
-    assert_eq!(prepared.resolve(literals[1], &given).unwrap(), "word");
-    assert_eq!(prepared.resolve(literals[2], &given).unwrap(), "a\n");
-    assert_eq!(prepared.resolve("plain", &given).unwrap(), "plain");
+    assert_eq!(prepared.resolve(literals[1], &given).unwrap().value, "word");
+    assert_eq!(prepared.resolve(literals[2], &given).unwrap().value, "a\n");
+    assert_eq!(prepared.resolve("plain", &given).unwrap().value, "plain");
     assert!(prepared.resolve(literals[0], &given).unwrap_err().message.contains("NONE"));
 }
 
@@ -51,5 +51,5 @@ fn marks_in_the_text_are_no_marks() {
     let prepared = prepare(&format!("{forged} '${{F}}' '${{file:p}}'"), &given).unwrap();
     let literals: Vec<&str> = prepared.text.split('\'').filter(|text| text.contains('\u{FFFD}')).collect();
     assert_eq!(literals.len(), 2);
-    assert!(literals.iter().all(|text| !prepared.resolve(text, &given).unwrap().contains("secret")));
+    assert!(literals.iter().all(|text| !prepared.resolve(text, &given).unwrap().value.contains("secret")));
 }

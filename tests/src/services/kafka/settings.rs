@@ -61,6 +61,9 @@ fn text(dir: &Path, address: &KafkaAddress, store: &Path) -> String {
 const FIXED: &str = "auto.create.topics.enable=false\n\
     default.replication.factor=1\n\
     min.insync.replicas=1\n\
+    authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+    super.users=User:ANONYMOUS\n\
+    allow.everyone.if.no.acl.found=true\n\
     offsets.topic.replication.factor=1\n\
     offsets.topic.num.partitions=4\n\
     transaction.state.log.replication.factor=1\n\
