@@ -5,6 +5,7 @@
 
 mod durable;
 mod errors;
+mod google;
 mod look;
 
 use aqueduct_core::{Error, Result};
@@ -189,7 +190,7 @@ fn open_gcs(bucket: &str, options: &StoreOptions) -> object_store::Result<Arc<dy
         let credential = GcpCredential { bearer: "stand-in".to_owned() };
         GoogleCloudStorageBuilder::new().with_credentials(Arc::new(StaticCredentialProvider::new(credential)))
     } else {
-        GoogleCloudStorageBuilder::from_env()
+        google::identified(GoogleCloudStorageBuilder::from_env())
     };
     if let Some(url) = &endpoint {
         builder = builder.with_base_url(url.trim_end_matches('/'));
