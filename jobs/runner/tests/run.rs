@@ -90,6 +90,19 @@ fn a_second_interrupt_ends_at_once() {
     assert!(done.code == 130 || done.code == 0, "{done:?}");
 }
 
+/// As YARN does it: the group gets a SIGTERM, and the wrapper in it hands its own on.
+#[test]
+fn a_sigterm_that_is_delivered_twice_still_stops_well() {
+    let job = endless();
+    let child = job.start(&["run", "counts"]);
+    std::thread::sleep(Duration::from_secs(3));
+    signal(&child, "TERM");
+    std::thread::sleep(Duration::from_millis(20));
+    signal(&child, "TERM");
+    let done = finish(child);
+    assert!(done.code == 0 && done.out.contains("counts stopped"), "{done:?}");
+}
+
 #[test]
 fn a_running_job_is_watched_over_http() {
     let job = endless();
