@@ -23,6 +23,22 @@ locals {
   versions = { for name, texts in local.texts : name => substr(sha256(jsonencode(merge(texts, { program = var.program_uri }))), 0, 12) }
   objects  = merge([for name, texts in local.texts : { for file in keys(texts) : "${name}/${file}" => { job = name, file = file } }]...)
 
+  # Without its comments.
+  submissions = {
+    for name, job in var.jobs : name => [
+      for line in split("\n", templatefile("${path.module}/submission.args", {
+        jar               = local.jar
+        name              = name
+        files             = join(",", concat(sort(keys(local.texts[name])), ["aqueduct"]))
+        memory_mib        = job.memory_mib
+        cores             = job.cores
+        retries           = job.retries
+        retry_interval_ms = job.retry_interval_ms
+        retry_window_ms   = job.retry_window_ms
+      })) : line if line != "" && !startswith(line, "#")
+    ]
+  }
+
   jar = startswith(var.distributed_shell_jar, "file://") ? trimprefix(var.distributed_shell_jar, "file://") : basename(var.distributed_shell_jar)
 }
 
@@ -117,9 +133,14 @@ resource "google_dataproc_cluster" "this" {
         "yarn:yarn.nodemanager.sleep-delay-before-sigkill.ms" = "60000"
         # An application master that dies is started again; the job goes on meanwhile.
         "yarn:yarn.resourcemanager.am.max-attempts" = "10"
+        # Threads and mapped files are address space, not memory; where YARN looks at memory itself, it kills at 2.1 times the container.
+        "yarn:yarn.nodemanager.vmem-check-enabled" = "false"
         }, local.label == "" ? {} : {
         "yarn:yarn.node-labels.enabled"           = "true"
         "yarn:yarn.node-labels.fs-store.root-dir" = "/yarn/node-labels"
+        # Without a share of the labelled machines the queue never gets one, and the jobs wait for ever.
+        "capacity-scheduler:yarn.scheduler.capacity.root.accessible-node-labels.stable.capacity"         = "100"
+        "capacity-scheduler:yarn.scheduler.capacity.root.default.accessible-node-labels.stable.capacity" = "100"
       })
     }
 
@@ -177,27 +198,7 @@ resource "google_dataproc_job" "yarn" {
     )
 
     args = concat(
-      [
-        "-jar", local.jar,
-        "-appname", each.key,
-        # exec: signals reach the wrapper itself.
-        "-shell_command", "exec bash ./aqueduct-yarn .",
-        "-localize_files", join(",", concat(sort(keys(local.texts[each.key])), ["aqueduct"])),
-        "-num_containers", "1",
-        "-master_memory", "512",
-        "-container_memory", tostring(each.value.memory_mib),
-        "-container_vcores", tostring(each.value.cores),
-        # 0 is no limit. The default kills the job after ten minutes.
-        "-timeout", "0",
-        # Only what a new start can mend: a bug (1, often a passing one), an unreachable dependency (4), death by a signal (75, from
-        # the wrapper). Configuration (2) and data (3) wait for people; being fenced is a success.
-        "-container_retry_policy", "2",
-        "-container_retry_error_codes", "1,4,75",
-        "-container_max_retries", tostring(each.value.retries),
-        "-container_retry_interval", tostring(each.value.retry_interval_ms),
-        "-container_failures_validity_interval", tostring(each.value.retry_window_ms),
-        "-attempt_failures_validity_interval", tostring(each.value.retry_window_ms),
-      ],
+      local.submissions[each.key],
       each.value.survive_master_restart ? ["-keep_containers_across_application_attempts"] : [],
       local.label == "" ? [] : ["-node_label_expression", local.label],
     )

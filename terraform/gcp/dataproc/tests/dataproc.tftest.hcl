@@ -123,6 +123,13 @@ run "off_the_machines_that_may_vanish" {
     condition     = google_dataproc_cluster.this.cluster_config[0].gce_cluster_config[0].metadata["aqueduct-node-label"] == "stable" && google_dataproc_cluster.this.cluster_config[0].software_config[0].override_properties["yarn:yarn.node-labels.enabled"] == "true"
     error_message = "and the machines are labelled"
   }
+  assert {
+    condition = alltrue([
+      for queue in ["root", "root.default"] :
+      google_dataproc_cluster.this.cluster_config[0].software_config[0].override_properties["capacity-scheduler:yarn.scheduler.capacity.${queue}.accessible-node-labels.stable.capacity"] == "100"
+    ])
+    error_message = "and the queue may use them: without a share its jobs wait for ever"
+  }
 }
 
 run "as_a_unit" {
