@@ -271,14 +271,25 @@ impl MainJob {
         for (name, value) in self.variables() {
             command.arg("--set").arg(format!("{name}={value}"));
         }
-        command.args(["-D", &format!("pipeline.name={}", self.name), "-D", "aqueduct.exits.max-rows=1000000"]);
-        command.args(["-D", &format!("execution.checkpointing.interval={} ms", start.interval_ms)]);
-        command.args(["-D", "execution.checkpointing.min-pause=50 ms"]);
-        command.args(["--parallelism", &start.parallelism.to_string(), "--log-format", "text"]);
-        command.arg("--checkpoint-dir").arg(self.checkpoints(start)).args(&start.more);
+        command.args(self.arguments(start));
         command.current_dir(self.folder.path()).env("TMPDIR", self.folder.path());
         command.envs(self.stage.env()).envs(start.env.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// What stands behind `run JOB`, but for the job's variables.
+    pub fn arguments(&self, start: &Start) -> Vec<String> {
+        let mut arguments = Vec::new();
+        let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        option("-D", format!("pipeline.name={}", self.name));
+        option("-D", "aqueduct.exits.max-rows=1000000".to_owned());
+        option("-D", format!("execution.checkpointing.interval={} ms", start.interval_ms));
+        option("-D", "execution.checkpointing.min-pause=50 ms".to_owned());
+        option("--parallelism", start.parallelism.to_string());
+        option("--log-format", "text".to_owned());
+        option("--checkpoint-dir", self.checkpoints(start));
+        arguments.extend(start.more.iter().cloned());
+        arguments
     }
 
     /// Runs it to the end of its input and checks the exit code.

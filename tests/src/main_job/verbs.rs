@@ -80,17 +80,20 @@ impl MainJob {
     /// Waits until a running job has sealed epoch `least`; panics when it ends before, or after a minute.
     pub fn until_epoch(&self, start: &Start, run: &mut Daemon, least: u64) {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while {
-            let said = self.state(start, "show", &["--format", "json"]);
-            let shown: Value = serde_json::from_str(&said.out).unwrap_or_default();
-            shown["body"]["epoch"].as_u64().unwrap_or(0) < least
-        } {
+        while self.sealed(start) < least {
             assert!(run.wait(Duration::from_millis(100)).is_none(), "it should still read:\n{}", run.log_tail());
             assert!(Instant::now() < deadline, "no epoch {least}:\n{}", run.log_tail());
         }
     }
 
-    /// The newest sealed epoch.
+    /// The newest sealed epoch; 0 before the first.
+    pub fn sealed(&self, start: &Start) -> u64 {
+        let said = self.state(start, "show", &["--format", "json"]);
+        let shown: Value = serde_json::from_str(&said.out).unwrap_or_default();
+        shown["body"]["epoch"].as_u64().unwrap_or(0)
+    }
+
+    /// The newest sealed epoch, which there must be.
     pub fn epoch(&self, start: &Start) -> u64 {
         self.shown(start, None)["body"]["epoch"].as_u64().expect("an epoch is a number")
     }
