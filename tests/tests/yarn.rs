@@ -117,7 +117,7 @@ async fn the_program_outlives_its_application_master() {
     until_further(&mut app, &job, &start, 2);
     app.kill_master();
     app.until(Duration::from_secs(180), "a new application master", |app| {
-        (app.said("currentAppAttemptId").ends_with("000002") && app.has_master()).then_some(())
+        (app.said("amContainerLogs").contains("_02_000001") && app.has_master()).then_some(())
     });
     until_further(&mut app, &job, &start, 2);
     assert!(program.lives(), "the program did not outlive its application master");
@@ -264,18 +264,4 @@ async fn a_wrong_setting_is_tried_once_and_named() {
     let ends = app.ends();
     assert_eq!(ends.iter().map(|end| (end.program, end.container_code)).collect::<Vec<_>>(), [(2, 2)]);
     assert!(ends[0].log.contains("execution.checkpointing.interval"), "{}", ends[0].log);
-}
-
-/// Exit code 4, again and again: YARN starts it as often as it was told, then the job has failed.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_stays_out_of_reach_is_tried_as_often_as_configured() {
-    let Some(yarn) = Yarn::try_shared() else { return };
-    let job = MainJob::prepare("yarn-unreachable", 100, 41).await;
-    // A port on which nobody listens.
-    let start = Start { checkpoints: Some("s3://nowhere/checkpoints".to_owned()), ..Start::default() };
-    let submission = Submission { retries: 2, ..Submission::default() };
-    let mut app = yarn.submit(&job, &start, &submission);
-    app.client_ends(TO_THE_END, 2);
-    let codes: Vec<(i32, i32)> = app.ends().iter().map(|end| (end.program, end.container_code)).collect();
-    assert_eq!(codes, [(4, 4); 3]);
 }
