@@ -5,7 +5,7 @@
 use super::daemon::{Daemon, Scratch, free_port};
 use super::http;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
@@ -97,27 +97,34 @@ impl Firestore {
         documents.map(|(id, document)| (id, document["updateTime"].to_string())).collect()
     }
 
-    /// Ids and documents as the REST door gives them.
+    /// Ids and documents as the REST door gives them, by id. A query for each page, because listing costs the emulator several
+    /// times as much, which tells at a few hundred thousand documents.
     fn read(&self, project: &str, collection: &str) -> Vec<(String, Value)> {
-        let base = format!(
-            "http://{}/v1/projects/{project}/databases/(default)/documents/{collection}?pageSize=300",
-            self.host()
-        );
-        let (mut documents, mut token) = (Vec::new(), String::new());
+        const PAGE: usize = 5_000;
+        let url = format!("http://{}/v1/projects/{project}/databases/(default)/documents:runQuery", self.host());
+        let (mut documents, mut last) = (Vec::new(), None::<String>);
         loop {
-            let reply =
-                http::request("GET", &format!("{base}&pageToken={token}"), &[("Authorization", "Bearer owner")], b"");
-            let page = reply.unwrap_or_else(|e| panic!("{base}: {e}")).json();
-            for document in page["documents"].as_array().into_iter().flatten() {
+            let mut query = json!({
+                "from": [{"collectionId": collection}],
+                "orderBy": [{"field": {"fieldPath": "__name__"}}],
+                "limit": PAGE,
+            });
+            if let Some(last) = &last {
+                query["startAt"] = json!({"values": [{"referenceValue": last}], "before": false});
+            }
+            let body = json!({"structuredQuery": query}).to_string();
+            let reply = http::request("POST", &url, &[("Authorization", "Bearer owner")], body.as_bytes());
+            let page = reply.unwrap_or_else(|e| panic!("{url}: {e}")).json();
+            let entries = page.as_array().unwrap_or_else(|| panic!("{url} answered {page}"));
+            let before = documents.len();
+            for document in entries.iter().filter_map(|entry| entry.get("document")) {
                 let name = document["name"].as_str().expect("documents have names");
                 let id = name.rsplit('/').next().unwrap_or_default();
                 documents.push((id.to_owned(), document.clone()));
+                last = Some(name.to_owned());
             }
-            match page["nextPageToken"].as_str() {
-                Some(next) if !next.is_empty() => {
-                    token = percent_encoding::utf8_percent_encode(next, percent_encoding::NON_ALPHANUMERIC).to_string();
-                }
-                _ => return documents,
+            if documents.len() - before < PAGE {
+                return documents;
             }
         }
     }

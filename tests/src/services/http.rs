@@ -55,6 +55,8 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -
         match stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => answer.extend_from_slice(&buffer[..count]),
+            // A stopped and continued process, or a debugger at it.
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) if answer.is_empty() => return Err(e),
             Err(_) => break,
         }
