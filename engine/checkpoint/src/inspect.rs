@@ -8,7 +8,7 @@ use crate::end::lineages;
 use crate::paths::{self, ShardPaths, slot_of};
 use crate::protocol::Slot;
 use crate::reader::CONCURRENT_READS;
-use crate::record::{BlobRef, CommitBody, Kind, Owner, Record};
+use crate::record::{BlobRef, CommitBody, Kind, Origin, Owner, Record};
 use crate::store::{Patience, Store};
 use aqueduct_core::{Epoch, Error, ErrorKind, Generation, JobName, Lineage, Result, ShardId};
 use futures::{StreamExt, TryStreamExt};
@@ -255,7 +255,27 @@ async fn look_at(store: &Store, paths: &ShardPaths, shard: ShardId) -> Result<Sh
             Err(error) => info.damaged.push(error.message().to_owned()),
         }
     }
+    // A beginning stays when the boundary moves past it: what the lineage was cut from is told as long as it lives.
+    if boundary.is_some_and(|slot| slot > 0) {
+        let first = paths.record(Slot(0));
+        if let Some(bytes) = store.read(&first).await? {
+            match parse_record(&bytes, Slot(0), &first) {
+                Ok(Record { kind: Kind::Rewind { origin }, .. }) => info.origin = Some(origin_info(&origin)),
+                Ok(_) => {}
+                Err(error) => info.damaged.push(error.message().to_owned()),
+            }
+        }
+    }
     Ok(info)
+}
+
+fn origin_info(origin: &Origin) -> OriginInfo {
+    OriginInfo {
+        job: origin.from_job.clone(),
+        lineage: origin.from_lineage,
+        epoch: origin.from_epoch,
+        why: origin.why.to_string(),
+    }
 }
 
 fn note(info: &mut ShardInfo, record: Record, meta: &ObjectMeta) {
@@ -270,12 +290,7 @@ fn note(info: &mut ShardInfo, record: Record, meta: &ObjectMeta) {
         Kind::Commit { body } => info.commits.push(commit_info(&body, generation, meta)),
         Kind::Rewind { origin } => {
             info.commits.extend(origin.commits.iter().map(|body| commit_info(body, generation, meta)));
-            info.origin = Some(OriginInfo {
-                job: origin.from_job,
-                lineage: origin.from_lineage,
-                epoch: origin.from_epoch,
-                why: origin.why.to_string(),
-            });
+            info.origin = Some(origin_info(&origin));
         }
     }
 }

@@ -49,7 +49,7 @@ pub struct Savepoint {
     pub program: String,
     /// The line's own ancestors.
     pub line: Line,
-    /// Table name to what its sink had applied, where that was known.
+    /// Table name to what its sink had applied at least.
     pub delivered: BTreeMap<String, Epoch>,
     /// The kept epochs, ascending; only the last one has state files.
     pub commits: Vec<CommitBody>,
@@ -69,7 +69,7 @@ impl Savepoint {
     pub fn origin(self, url: &str) -> Origin {
         let shared = self.repeats.last().map_or(self.epoch, |cut| cut.epoch);
         let mut line = self.line.cut(&self.job, self.lineage, shared);
-        line.delivered = self.delivered;
+        line.delivered.extend(self.delivered);
         Origin {
             from_job: self.job,
             from_lineage: self.lineage,
@@ -89,7 +89,7 @@ pub struct Request {
     pub name: String,
     /// The epoch that it must hold at least.
     pub at_least: Epoch,
-    /// As [`Savepoint::delivered`].
+    /// Table name to what its sink has applied, where that is known: a job that is dead cannot be asked.
     pub delivered: BTreeMap<String, Epoch>,
     /// The time, in milliseconds since 1970.
     pub now_ms: i64,
@@ -215,6 +215,16 @@ struct Copying<'a> {
     paths: SavepointPaths,
 }
 
+/// What every sink has applied at least: what is known of it; of the others, that results are kept until every sink has them.
+/// A sink at another address then gets what the old one may still lack, rather than a gap.
+fn delivered(commits: &[CommitBody], known: &BTreeMap<String, Epoch>) -> BTreeMap<String, Epoch> {
+    let before = commits.first().map_or(Epoch::ZERO, |body| Epoch(body.epoch.0.saturating_sub(1)));
+    let sinks = commits.iter().flat_map(|body| &body.outbox).map(|segment| (segment.sink.clone(), before));
+    let mut delivered: BTreeMap<String, Epoch> = sinks.collect();
+    delivered.extend(known.iter().map(|(table, epoch)| (table.clone(), *epoch)));
+    delivered
+}
+
 async fn copy_cut(copying: &Copying<'_>, cut: NewestCut, request: &Request, ids: &dyn IdSource) -> Result<Savepoint> {
     let Copying { source, from, job, shard, target, paths } = copying;
     let NewestCut { lineage, line, mut commits, repeats } = cut;
@@ -245,7 +255,7 @@ async fn copy_cut(copying: &Copying<'_>, cut: NewestCut, request: &Request, ids:
         taken_at_ms: request.now_ms,
         program: request.program.clone(),
         line,
-        delivered: request.delivered.clone(),
+        delivered: delivered(&commits, &request.delivered),
         commits,
         repeats,
     };

@@ -70,7 +70,8 @@ impl Line {
     pub fn cut(&self, job: &JobName, lineage: Lineage, shared: Epoch) -> Line {
         let nearest = Ancestor { job: job.clone(), lineage, shared };
         let older = self.ancestors.iter().map(|older| Ancestor { shared: older.shared.min(shared), ..older.clone() });
-        Line { ancestors: std::iter::once(nearest).chain(older).collect(), delivered: BTreeMap::new() }
+        // A sink that was never opened for this line still begins where this line had it begin.
+        Line { ancestors: std::iter::once(nearest).chain(older).collect(), delivered: self.delivered.clone() }
     }
 
     /// Where a sink begins that has not been opened for this lineage: after what it has of the nearest ancestor it knows; at

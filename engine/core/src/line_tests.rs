@@ -42,6 +42,10 @@ fn another_address_begins_where_delivery_stood_or_at_the_cut() {
     line.delivered.insert("t".to_owned(), Epoch(6));
     assert_eq!(line.begin("t", &[]), Epoch(6));
     assert_eq!(line.begin("u", &[]), Epoch(10));
+    // Cut once more before the sink was ever opened.
+    let younger = line.cut(&job("a"), Lineage(2), Epoch(12));
+    assert_eq!(younger.begin("t", &[]), Epoch(6));
+    assert_eq!(line.cut(&job("a"), Lineage(2), Epoch(4)).begin("t", &[]), Epoch(4));
 }
 
 #[test]

@@ -163,13 +163,42 @@ async fn a_savepoint_starts_a_job_in_another_store() {
     let blobs = Blobs::Savepoint(from);
     let lineage = begin(&place(&elsewhere), &job(), ShardId(0), Lineage(7), origin, &blobs, &SystemIds).await.unwrap();
     assert_eq!(lineage, Lineage(7));
-    let (log, newest) = own(&elsewhere).await;
+    let (mut log, newest) = own(&elsewhere).await;
     let head = newest.unwrap();
     assert_eq!((log.claimed().lineage, head.epoch), (Lineage(7), Epoch(3)));
     assert_eq!(log.get_blob(&head.state_files[1]).await.unwrap(), b"state of epoch 3".as_slice());
     let commits = log.commits_after(Epoch::ZERO).await.unwrap();
     let lacking = broken(&place(&elsewhere), &job(), ShardId(0), lineage, &commits).await.unwrap();
     assert!(lacking.is_empty(), "{lacking:?}");
+    // What it began with is told as long as it lives.
+    for epoch in 4..=6 {
+        commit(&mut log, epoch).await;
+    }
+    log.collect(Epoch(6), 1).await.unwrap();
+    let shard =
+        crate::inspect::inspect(Arc::new(elsewhere.clone()), &root(), None).await.unwrap().remove(0).shards.remove(0);
+    assert!(shard.boundary > Some(1), "{shard:?}");
+    assert_eq!(shard.origin.map(|origin| origin.epoch), Some(Epoch(3)));
+}
+
+/// A dead job cannot say what its sinks have: a sink at another address gets all that is still kept, and no gap.
+#[tokio::test]
+async fn a_sink_that_a_savepoint_knows_nothing_of_lacks_what_is_kept() {
+    let store = memory();
+    let (mut log, _) = own(&store).await;
+    for epoch in 1..=5 {
+        commit(&mut log, epoch).await;
+    }
+    log.collect(Epoch(3), 1).await.unwrap();
+    let to = |name: &str| Place::new(Arc::new(store.clone()), Path::from(format!("kept/{name}")));
+    let taken = take(&place(&store), &job(), ShardId(0), &to("dead"), &request(5), &SystemIds).await.unwrap();
+    let first = taken.commits[0].epoch;
+    assert!(first > Epoch(1), "some are collected");
+    assert_eq!(taken.origin("x").line.begin("pg", &[]), Epoch(first.0 - 1));
+    // A running one says it.
+    let told = Request { delivered: [("pg".to_owned(), Epoch(4))].into(), name: "live".to_owned(), ..request(5) };
+    let taken = take(&place(&store), &job(), ShardId(0), &to("live"), &told, &SystemIds).await.unwrap();
+    assert_eq!(taken.origin("x").line.begin("pg", &[]), Epoch(4));
 }
 
 #[tokio::test]
