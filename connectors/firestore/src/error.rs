@@ -1,7 +1,7 @@
 //! What went wrong in Firestore, as what the operator does next.
 
 use crate::config::Location;
-use aqueduct_core::{Error, ErrorKind, Hurdle};
+use aqueduct_core::{Error, ErrorKind, Hurdle, with_causes};
 use std::time::Duration;
 use tonic::{Code, Status};
 
@@ -92,7 +92,8 @@ pub(crate) fn call(location: &Location, doing: &str, failure: Failure) -> Error 
 
 /// An error of connecting.
 pub(crate) fn connecting(address: &str, cause: &(dyn std::error::Error + 'static)) -> Error {
-    Error::retry(format!("firestore at {address} cannot be reached: {}; {NETWORK}", chain(cause))).at(Hurdle::Reach)
+    Error::retry(format!("firestore at {address} cannot be reached: {}; {NETWORK}", with_causes(cause)))
+        .at(Hurdle::Reach)
 }
 
 /// An error of the client library while it connects or looks for credentials.
@@ -101,12 +102,12 @@ pub(crate) fn preparing(address: &str, error: gcloud_sdk::error::Error) -> Error
     match error.kind() {
         Kind::GrpcStatus(cause) => connecting(address, cause),
         Kind::Credentials(cause) if cause.is_transient() => {
-            Error::retry(format!("no credentials for {address} yet: {}", chain(cause))).at(Hurdle::Authenticate)
+            Error::retry(format!("no credentials for {address} yet: {}", with_causes(cause))).at(Hurdle::Authenticate)
         }
         _ => Error::config(format!(
             "no credentials for {address}: {}; set GOOGLE_APPLICATION_CREDENTIALS, run where a service account is, \
              or use 'emulator-host'",
-            chain(&error)
+            with_causes(&error)
         ))
         .at(Hurdle::Authenticate),
     }
@@ -132,24 +133,9 @@ fn credentials_failure(status: &Status) -> Option<bool> {
 /// The status' message, with the causes of the client's own errors, whose message alone says little.
 fn told(status: &Status) -> String {
     match std::error::Error::source(status) {
-        Some(cause) => chain(cause),
+        Some(cause) => with_causes(cause),
         None => status.message().to_owned(),
     }
-}
-
-/// An error and its causes in one line; a cause that its effect already tells is left out.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -244,7 +244,8 @@ impl Sink for FirestoreSink {
             Err(failure) if failure.is_refusal() && !failure.is_missing_database() => Ok(Vec::new()),
             Err(failure) => Err(failed(location, &doing, failure)),
             Ok(_) => Err(Error::data(format!(
-                "{doing}: firestore {location} wrote a document in spite of a condition that does not hold: the fence cannot work                  there; is it the emulator's newest version?"
+                "{doing}: firestore {location} wrote a document in spite of a condition that does not hold: the fence cannot work \
+                 there; is it the emulator's newest version?"
             ))
             .at(Hurdle::Fit)),
         }

@@ -2,7 +2,7 @@
 //!
 //! When a token is due is librdkafka's business; it asks `Context`, which asks here.
 
-use aqueduct_core::{Error, Options, Result};
+use aqueduct_core::{Error, Options, Result, with_causes};
 use aws_msk_iam_sasl_signer as signer;
 use aws_types::region::Region;
 use std::collections::BTreeMap;
@@ -126,19 +126,6 @@ impl MskIam {
             }
         })
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 /// `alg: none`, as in Kafka's own unsecured validator.

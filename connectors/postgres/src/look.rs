@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::error::statement as failed;
 use crate::statement::quote;
-use crate::table;
+use crate::table::{self, may_not};
 use aqueduct_core::{Error, Hurdle, Result, SinkSpec};
 use sqlx::Row;
 
@@ -45,9 +45,13 @@ pub(crate) async fn look(client: &mut Client, config: &Config, spec: &SinkSpec, 
             .at(Hurdle::Permit)
         })?;
     if (creates || known.is_none()) && !may_create {
-        return Err(may_not(config, spec, &format!("create tables in the schema {schema}"), &["CREATE"], || {
-            format!("SCHEMA {}", quote(&schema))
-        }));
+        return Err(may_not(
+            config,
+            spec,
+            &format!("create tables in the schema {schema}"),
+            &["CREATE"],
+            &format!("SCHEMA {}", quote(&schema)),
+        ));
     }
     let Some(known) = known else { return Ok(()) };
     let sql = "SELECT p FROM unnest($2::text[]) AS p WHERE NOT has_table_privilege($1::regclass, p)";
@@ -55,21 +59,8 @@ pub(crate) async fn look(client: &mut Client, config: &Config, spec: &SinkSpec, 
     let lacking = client.rows(sqlx::query(sql).bind(known.clone()).bind(rights)).await.map_err(on_error)?;
     match lacking.is_empty() {
         true => Ok(()),
-        false => Err(may_not(config, spec, &format!("use {known}"), RIGHTS, || known.clone())),
+        false => Err(may_not(config, spec, &format!("use {known}"), RIGHTS, &known)),
     }
-}
-
-fn may_not(config: &Config, spec: &SinkSpec, what: &str, rights: &[&str], on: impl Fn() -> String) -> Error {
-    let user = &config.address.username;
-    Error::config(format!(
-        "table '{}': the user '{user}' may not {what} at postgres {}; run: GRANT {} ON {} TO {};",
-        spec.table,
-        config.address,
-        rights.join(", "),
-        on(),
-        quote(user)
-    ))
-    .at(Hurdle::Permit)
 }
 
 async fn refuse_standby(client: &mut Client, config: &Config, spec: &SinkSpec) -> Result<()> {

@@ -282,17 +282,20 @@ async fn check_privileges(client: &mut Client, config: &Config, spec: &SinkSpec,
     if rows.is_empty() {
         return Ok(());
     }
-    Err(Error::config(format!(
-        "table '{}': the user '{}' may not write {} at postgres {}; run: GRANT {} ON {} TO {};",
+    Err(may_not(config, spec, &format!("write {}", table.qualified()), needed, &table.qualified()))
+}
+
+/// The user lacks `rights` on something, and how to give them.
+pub(crate) fn may_not(config: &Config, spec: &SinkSpec, what: &str, rights: &[&str], on: &str) -> Error {
+    let user = &config.address.username;
+    Error::config(format!(
+        "table '{}': the user '{user}' may not {what} at postgres {}; run: GRANT {} ON {on} TO {};",
         spec.table,
-        config.address.username,
-        table.qualified(),
         config.address,
-        needed.join(", "),
-        table.qualified(),
-        quote(&config.address.username)
+        rights.join(", "),
+        quote(user)
     ))
-    .at(Hurdle::Permit))
+    .at(Hurdle::Permit)
 }
 
 #[cfg(test)]

@@ -140,3 +140,19 @@ impl From<arrow::error::ArrowError> for Error {
         Self::data(format!("a computation on the rows failed: {error}")).with_source(error)
     }
 }
+
+/// An error and its causes in one line; a cause that its effect already tells is left out. For errors of libraries, whose own
+/// message alone often says little.
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = inner.source();
+    }
+    text
+}

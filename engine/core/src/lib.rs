@@ -32,7 +32,7 @@ mod time;
 pub mod conformance;
 
 pub use connector::{Connector, MetadataKey, Roles};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, with_causes};
 pub use fail::FailPoints;
 pub use host::{Host, Task, Turn, Turns};
 pub use line::{Ancestor, Line, Repeated, Standing, Survey};

@@ -4,6 +4,7 @@
 //! The storage client of `object_store` knows fewer kinds, and takes no second token. When a token is due is Google's library's
 //! business.
 
+use aqueduct_core::with_causes;
 use async_trait::async_trait;
 use gcloud_sdk::GoogleAuthHeaders;
 use object_store::client::{
@@ -91,19 +92,6 @@ impl CredentialProvider for Tokens {
             source: format!("token request: {}", with_causes(source.as_ref())).into(),
         })
     }
-}
-
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let more = inner.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 /// Sends a request once more, with a new token, when the store does not believe the first one.

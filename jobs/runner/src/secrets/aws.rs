@@ -3,7 +3,7 @@
 //! Credentials that are refused are taken anew once. What else may pass, the caller tries again.
 
 use super::http::{Answer, client, send};
-use aqueduct_core::{Error, Hurdle, Result};
+use aqueduct_core::{Error, Hurdle, Result, with_causes};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -83,20 +83,6 @@ fn signed_headers(address: &str, region: &str, credentials: Credentials, body: &
     let output = sign(request, &parameters.into()).map_err(|error| failed(error.to_string()))?;
     let (instructions, _) = output.into_parts();
     Ok(instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
-}
-
-/// An error and its causes in one line. The SDK's own texts say little.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let more = inner.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 fn no_credentials(why: &str) -> Error {

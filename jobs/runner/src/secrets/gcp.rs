@@ -3,7 +3,7 @@
 //! A token that is refused is taken anew once. What else may pass, the caller tries again.
 
 use super::http::{Answer, client, send};
-use aqueduct_core::{Error, Hurdle, Result};
+use aqueduct_core::{Error, Hurdle, Result, with_causes};
 use base64::Engine as _;
 use gcloud_sdk::GoogleAuthHeaders;
 
@@ -43,15 +43,7 @@ async fn ask(address: &str, version: &str) -> Result<Answer> {
 
 /// No token could be had.
 pub(crate) fn no_token(error: &gcloud_sdk::error::Error) -> Error {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let more = inner.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = inner.source();
-    }
+    let text = with_causes(error);
     let passes = matches!(error.kind(), gcloud_sdk::error::ErrorKind::Credentials(cause) if cause.is_transient());
     let message = format!(
         "no token of this machine's Google identity: {text}; set GOOGLE_APPLICATION_CREDENTIALS, or run where a service account is"
