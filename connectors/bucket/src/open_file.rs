@@ -213,7 +213,7 @@ impl Lines {
         let mut lines: Vec<Range<usize>> = vec![];
         let mut searched = 0;
         while lines.len() < limit && self.at < MAX_BATCH_BYTES {
-            match self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
+            match memchr::memchr(b'\n', &self.buffer[searched..]) {
                 Some(found) => {
                     let end = searched + found;
                     lines.push(self.at..end);
