@@ -189,6 +189,7 @@ impl Epochs {
         self.status.committed_at_ms = Some(self.clock.wall_ms());
         self.status.last_duration_ms = Some(self.clock.steady().saturating_sub(begun).as_millis() as u64);
         self.status.last_pause_us = Some(pause.as_micros() as u64);
+        self.status.pauses.add(pause);
         self.status.last_uploaded_bytes = after.uploaded_bytes - before.uploaded_bytes;
         self.status.run_commits += 1;
         self.status.put_readbacks = after.put_readbacks;

@@ -13,6 +13,7 @@ mod exits;
 mod fits;
 mod fork;
 mod ground;
+mod histogram;
 mod host;
 mod ingest;
 mod looks;
@@ -36,6 +37,7 @@ pub use aqueduct_checkpoint::TokioHost;
 pub use config::{Environment, FromSavepoint, Job, OnDamage, Settings};
 pub use control::Control;
 pub use ground::SHARD;
+pub use histogram::{Histogram, STEPS_US};
 pub use points::FAIL_POINTS;
 pub use status::{
     CheckpointStatus, JobState, LedgerTotals, QueryStatus, SinkStatus, SourceStatus, SplitStatus, StatusBoard,

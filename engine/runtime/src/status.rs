@@ -2,6 +2,7 @@
 //!
 //! It holds numbers only; nobody decides anything from them.
 
+use crate::histogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 
@@ -157,6 +158,9 @@ pub struct CheckpointStatus {
     pub last_duration_ms: Option<u64>,
     /// How long the slowest thread stood still for the last cut, microseconds.
     pub last_pause_us: Option<u64>,
+    /// The same of every cut of this process.
+    #[serde(default)]
+    pub pauses: Histogram,
     /// Bytes uploaded for the last one.
     pub last_uploaded_bytes: u64,
     /// Bytes that the whole last checkpoint refers to.

@@ -4,7 +4,7 @@
 //! snapshot does not hold.
 
 use crate::process;
-use aqueduct_runtime::{JobState, StatusSnapshot};
+use aqueduct_runtime::{Histogram, JobState, STEPS_US, StatusSnapshot};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -66,7 +66,7 @@ pub(crate) const METRICS: &[(&str, &str, &str)] = &[
         "Time since the last commit, or since a later look found nothing to seal. [job]",
     ),
     ("aqueduct_checkpoint_duration_seconds", "gauge", "From the cut to the durable record. [job]"),
-    ("aqueduct_checkpoint_pause_seconds", "gauge", "How long the slowest thread stood still for the cut. [job]"),
+    ("aqueduct_checkpoint_pause_seconds", "histogram", "How long the slowest thread stood still for a cut. [job]"),
     ("aqueduct_checkpoint_uploaded_bytes", "gauge", "Bytes uploaded for the last checkpoint. [job]"),
     ("aqueduct_checkpoint_total_bytes", "gauge", "Bytes that the last checkpoint refers to. [job]"),
     ("aqueduct_checkpoint_commits_total", "counter", "Checkpoints committed by this process. [job]"),
@@ -117,6 +117,22 @@ struct Page {
 impl Page {
     fn put(&mut self, name: &'static str, labels: &[(&str, &str)], value: impl Into<Option<f64>>) {
         let Some(value) = value.into() else { return };
+        self.put_part(name, "", labels, value);
+    }
+
+    fn put_histogram(&mut self, name: &'static str, seen: &Histogram) {
+        let mut up_to = 0;
+        for (step, count) in STEPS_US.iter().zip(seen.counts) {
+            up_to += count;
+            let end = (*step as f64 / 1e6).to_string();
+            self.put_part(name, "_bucket", &[("le", &end)], up_to as f64);
+        }
+        self.put_part(name, "_bucket", &[("le", "+Inf")], seen.count() as f64);
+        self.put_part(name, "_sum", &[], seen.sum_us as f64 / 1e6);
+        self.put_part(name, "_count", &[], seen.count() as f64);
+    }
+
+    fn put_part(&mut self, name: &'static str, suffix: &str, labels: &[(&str, &str)], value: f64) {
         let with_job = (!name.starts_with("process_")).then_some(("job", self.job.as_str()));
         let labels: Vec<String> = with_job
             .into_iter()
@@ -124,7 +140,7 @@ impl Page {
             .map(|(key, text)| format!("{key}=\"{}\"", escape(text)))
             .collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        self.samples.entry(name).or_default().push(format!("{name}{labels} {value}"));
+        self.samples.entry(name).or_default().push(format!("{name}{suffix}{labels} {value}"));
     }
 
     fn text(&self) -> String {
@@ -240,7 +256,7 @@ fn checkpoint(page: &mut Page, snapshot: &StatusSnapshot) {
     let age = last.secured_at_ms.map(|secured| seconds((snapshot.now_ms - secured).max(0)));
     page.put("aqueduct_checkpoint_age_seconds", &[], age);
     page.put("aqueduct_checkpoint_duration_seconds", &[], last.last_duration_ms.map(|ms| ms as f64 / 1e3));
-    page.put("aqueduct_checkpoint_pause_seconds", &[], last.last_pause_us.map(|us| us as f64 / 1e6));
+    page.put_histogram("aqueduct_checkpoint_pause_seconds", &last.pauses);
     page.put("aqueduct_checkpoint_uploaded_bytes", &[], last.last_uploaded_bytes as f64);
     page.put("aqueduct_checkpoint_total_bytes", &[], last.last_total_bytes as f64);
     page.put("aqueduct_checkpoint_commits_total", &[], last.run_commits as f64);

@@ -12,7 +12,11 @@ fn every_documented_metric_is_on_the_page_and_nothing_else() {
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     for line in samples {
         let name = line.split(['{', ' ']).next().unwrap();
-        assert!(METRICS.iter().any(|(known, _, _)| *known == name), "{name} is not documented");
+        let known = |(known, kind, _): &(&str, &str, &str)| match name.strip_prefix(known) {
+            Some(rest) if *kind == "histogram" => ["_bucket", "_sum", "_count"].contains(&rest),
+            rest => rest == Some(""),
+        };
+        assert!(METRICS.iter().any(known), "{name} is not documented");
         assert!(line.rsplit(' ').next().unwrap().parse::<f64>().is_ok(), "{line}");
     }
 }
@@ -35,6 +39,10 @@ fn values_are_those_of_the_snapshot() {
         "aqueduct_ledger_rows_total{job=\"image-metrics\",query=\"metrics\",source=\"product_images\",exit=\"late\"} 10",
         "aqueduct_sink_up{job=\"image-metrics\",table=\"metrics_docs\",connector=\"firestore\"} 0",
         "aqueduct_checkpoint_duration_seconds{job=\"image-metrics\"} 0.12",
+        "aqueduct_checkpoint_pause_seconds_bucket{job=\"image-metrics\",le=\"0.0005\"} 1",
+        "aqueduct_checkpoint_pause_seconds_bucket{job=\"image-metrics\",le=\"0.0025\"} 3",
+        "aqueduct_checkpoint_pause_seconds_bucket{job=\"image-metrics\",le=\"+Inf\"} 4",
+        "aqueduct_checkpoint_pause_seconds_count{job=\"image-metrics\"} 4",
     ] {
         assert!(page.contains(&format!("{line}\n")), "{line} is missing in\n{page}");
     }

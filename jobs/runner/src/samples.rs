@@ -1,8 +1,10 @@
 //! A snapshot with something in every field, for the tests of everything that shows one.
 
 use aqueduct_runtime::{
-    CheckpointStatus, JobState, LedgerTotals, QueryStatus, SinkStatus, SourceStatus, SplitStatus, StatusSnapshot,
+    CheckpointStatus, Histogram, JobState, LedgerTotals, QueryStatus, SinkStatus, SourceStatus, SplitStatus,
+    StatusSnapshot,
 };
+use std::time::Duration;
 
 /// 2026-01-01T00:00:00Z.
 pub(crate) const NEW_YEAR_MS: i64 = 1_767_225_600_000;
@@ -74,12 +76,19 @@ pub(crate) fn snapshot() -> StatusSnapshot {
     }
 }
 
+fn pauses() -> Histogram {
+    let mut pauses = Histogram::default();
+    [300, 900, 2_000, 9_000_000].into_iter().for_each(|us| pauses.add(Duration::from_micros(us)));
+    pauses
+}
+
 fn checkpoint() -> CheckpointStatus {
     CheckpointStatus {
         epoch: 7,
         committed_at_ms: Some(NEW_YEAR_MS + 8_000),
         last_duration_ms: Some(120),
         last_pause_us: Some(900),
+        pauses: pauses(),
         last_uploaded_bytes: 1_024,
         last_total_bytes: 4_096,
         run_commits: 4,
