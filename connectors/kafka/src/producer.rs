@@ -69,9 +69,10 @@ impl Writer {
             return Ok(());
         };
         let group = cursor::group(job, shard, &plan.table);
-        let mut link = broker.connect(&Identity { job: job.as_str().to_owned(), group, transactional_id }).await?;
+        let identity = Identity { job: job.as_str().to_owned(), group, transactional_id };
+        let mut link = broker.connect(&identity).await?;
         let ended = match link.produce().await {
-            Ok(()) => link.step(Step::Init).await.map_err(|failure| cannot_begin(&plan.table, failure)),
+            Ok(()) => link.step(Step::Init).await.map_err(|failure| cannot_begin(&plan.table, &identity, failure)),
             Err(error) => Err(error),
         };
         link.close().await;
@@ -93,7 +94,10 @@ impl Writer {
         self.link.produce().await?;
         if transactional {
             self.plan.points.hit("sink.kafka.before-init");
-            self.link.step(Step::Init).await.map_err(|failure| cannot_begin(&self.plan.table, failure))?;
+            self.link
+                .step(Step::Init)
+                .await
+                .map_err(|failure| cannot_begin(&self.plan.table, &self.identity, failure))?;
             self.plan.points.hit("sink.kafka.after-init");
         }
         let stored = self.stored(STABLE).await?;
@@ -162,7 +166,8 @@ impl Writer {
         }
         points.hit("sink.kafka.after-produce");
         if let Err(failure) = self.mark_transaction(epoch).await {
-            return Err(self.failure("write the cursor of", epoch, failure).await);
+            let step = self.cursor_step();
+            return Err(self.failure(&step, epoch, failure).await);
         }
         points.hit("sink.kafka.before-commit");
         if let Err(failure) = self.link.step(Step::Commit).await {
@@ -198,8 +203,15 @@ impl Writer {
         let mark = Stored::of(&self.claimed, epoch).mark()?;
         match self.link.mark(mark, Way::Plainly).await {
             Ok(()) => Ok(()),
-            Err(failure) => Err(self.failure("write the cursor of", epoch, failure).await),
+            Err(failure) => {
+                let step = self.cursor_step();
+                Err(self.failure(&step, epoch, failure).await)
+            }
         }
+    }
+
+    fn cursor_step(&self) -> String {
+        format!("write the cursor (group '{}') of", self.identity.group)
     }
 
     /// What a failed step means: fenced, or to be opened again, or wrong for good.
@@ -254,11 +266,13 @@ fn caused(error: Error, trouble: Trouble) -> Error {
     }
 }
 
-fn cannot_begin(table: &str, failure: Failure) -> Error {
+fn cannot_begin(table: &str, identity: &Identity, failure: Failure) -> Error {
     match failure {
         Failure::Told(error) => error,
         Failure::Client(trouble) => {
-            described(&format!("table '{table}': the Kafka transactions cannot begin"), &trouble.own.clone(), *trouble)
+            let id = &identity.transactional_id;
+            let what = format!("table '{table}': the Kafka transactions cannot begin (transactional id '{id}')");
+            described(&what, &trouble.own.clone(), *trouble)
         }
     }
 }

@@ -9,8 +9,9 @@ pub use client::{Consumed, Record, Writer};
 
 use super::daemon::{Daemon, Scratch, free_port, listens, run};
 use super::proxy::Proxy;
-use super::tls::TlsFiles;
+use super::tls::{CLIENT, TlsFiles};
 use serde::{Deserialize, Serialize};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
@@ -162,16 +163,45 @@ impl Kafka {
     /// From now on the user of [`Kafka::user`] may do nothing else with the topic than this, such as `Describe`. Who needs no password
     /// may still do everything.
     pub fn allow_only(&self, topic: &str, operations: &[&str]) {
+        let user = format!("User:{}", self.user());
+        let operations: Vec<&str> = operations.iter().flat_map(|operation| ["--operation", operation]).collect();
+        self.acl(&["--add", "--allow-principal", &user, "--topic", topic], &operations);
+    }
+
+    /// From now on what is not allowed is forbidden, of all topics, groups and transactional ids; but not to who comes without TLS.
+    pub fn close(&self) {
+        let everything = ["--topic", "*", "--group", "*", "--transactional-id", "*"];
+        self.acl(&["--add", "--allow-principal", "User:nobody", "--operation", "All"], &everything);
+    }
+
+    /// Whom [`Listener::Ssl`] sees behind the client certificate of [`Kafka::tls`].
+    pub fn principal() -> String {
+        format!("User:CN={CLIENT}")
+    }
+
+    /// Takes a right of [`Kafka::principal`] away, such as `Write` on `["--topic", NAME]`.
+    pub fn forbid(&self, operation: &str, resource: &[&str]) {
+        self.acl(
+            &["--remove", "--force", "--allow-principal", &Kafka::principal(), "--operation", operation],
+            resource,
+        );
+    }
+
+    fn acl(&self, change: &[&str], resource: &[&str]) {
         let mut command = java(&["-Xmx256m"]);
-        command.args([
-            "org.apache.kafka.tools.AclCommand",
-            "--bootstrap-server",
-            &self.bootstrap(Listener::Plain),
-            "--add",
-        ]);
-        command.args(["--allow-principal", &format!("User:{}", self.user()), "--topic", topic]);
-        operations.iter().for_each(|operation| _ = command.args(["--operation", operation]));
-        run(&mut command);
+        command.args(["org.apache.kafka.tools.AclCommand", "--bootstrap-server", &self.bootstrap(Listener::Plain)]);
+        run(command.args(change).args(resource));
+    }
+
+    /// `kafka-topics.sh` and `kafka-acls.sh`, as Kafka's own archive has them, in a folder.
+    pub fn write_tools(&self, folder: &Path) {
+        for (name, class) in [("kafka-topics.sh", "TopicCommand"), ("kafka-acls.sh", "AclCommand")] {
+            let java = format!("exec java -Xmx256m -XX:TieredStopAtLevel=1 -cp '{}/*'", jars().display());
+            let script = format!("#!/bin/sh\n{java} org.apache.kafka.tools.{class} \"$@\"\n");
+            let path = folder.join(name);
+            std::fs::write(&path, script).expect("the folder can be written");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("it was written");
+        }
     }
 
     /// From the next start on the broker shows this certificate. Only after `start`.

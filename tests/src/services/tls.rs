@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The common name in `cert`.
+pub const CLIENT: &str = "aqueduct-client";
+
 /// PEM files. Keys are PKCS#8 without a password.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TlsFiles {
@@ -36,7 +39,7 @@ impl TlsFiles {
         std::fs::write(&config, OPENSSL_CONFIG).expect("the scratch folder can be written");
         let (ca, foreign_ca) = (authority(dir, "ca"), authority(dir, "foreign-ca"));
         let (server_cert, server_key) = signed(dir, "server", "localhost", "ca");
-        let (cert, key) = signed(dir, "client", "aqueduct-client", "ca");
+        let (cert, key) = signed(dir, "client", CLIENT, "ca");
         let (foreign_cert, foreign_key) = signed(dir, "foreign-client", "stranger", "foreign-ca");
         TlsFiles { ca, cert, key, foreign_ca, foreign_cert, foreign_key, server_cert, server_key }
     }
