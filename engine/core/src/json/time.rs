@@ -210,12 +210,63 @@ pub fn format_timestamp_ms(ms: i64, utc: bool) -> String {
 pub fn write_timestamp(value: i64, unit: TimeUnit, utc: bool, format: TimestampFormat, out: &mut Vec<u8>) {
     let per_second = units_per_second(unit);
     let (seconds, part) = (value.div_euclid(per_second), value.rem_euclid(per_second));
-    write_date(seconds.div_euclid(86_400), out);
-    out.push(if format == TimestampFormat::Sql { b' ' } else { b'T' });
-    write_clock(seconds.rem_euclid(86_400), part * (1_000_000_000 / per_second), out);
-    if utc {
-        out.push(b'Z');
+    let (days, second_of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let nanos = part * (1_000_000_000 / per_second);
+    let separator = if format == TimestampFormat::Sql { b' ' } else { b'T' };
+    // All at once: results are full of moments.
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    if nanos % 1_000_000 != 0 || !common_date(days, &mut text) {
+        write_date(days, out);
+        out.push(separator);
+        write_clock(second_of_day, nanos, out);
+        out.extend_from_slice(if utc { b"Z" } else { b"" });
+        return;
     }
+    text[10] = separator;
+    // Below 86,400.
+    let second_of_day = second_of_day as u32;
+    put_two(&mut text, 11, second_of_day / 3_600);
+    put_two(&mut text, 14, second_of_day / 60 % 60);
+    put_two(&mut text, 17, second_of_day % 60);
+    let mut end = 19;
+    if nanos != 0 {
+        let millis = (nanos / 1_000_000) as u32;
+        text[20] = b'0' + (millis / 100) as u8;
+        put_two(&mut text, 21, millis % 100);
+        end = 23;
+    }
+    text[end] = b'Z';
+    out.extend_from_slice(&text[..end + usize::from(utc)]);
+}
+
+/// Puts the date in front; false, with nothing changed, when the year has not four digits.
+#[inline]
+fn common_date(days: i64, text: &mut [u8; 24]) -> bool {
+    const FIRST: i64 = -719_528;
+    const LAST: i64 = 2_932_896;
+    if !(FIRST..=LAST).contains(&days) {
+        return false;
+    }
+    // From 0000-03-01 one era earlier, so that nothing is negative; 32 bits are divided faster.
+    let days = (days + 719_468 + 146_097) as u32;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u32::from(month <= 2) - 400;
+    put_two(text, 0, year / 100);
+    put_two(text, 2, year % 100);
+    put_two(text, 5, month);
+    put_two(text, 8, day_of_year - (153 * shifted_month + 2) / 5 + 1);
+    true
+}
+
+/// Two digits of a number below 100.
+#[inline]
+fn put_two(text: &mut [u8; 24], at: usize, value: u32) {
+    text[at] = b'0' + (value / 10) as u8;
+    text[at + 1] = b'0' + (value % 10) as u8;
 }
 
 /// Appends `2026-01-31` for days since 1970. Years beyond four digits get a sign, as in ISO 8601.

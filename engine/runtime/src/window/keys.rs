@@ -287,9 +287,24 @@ impl KeyTable {
 
     /// The numbers of all keys, sorted by their bytes.
     pub(crate) fn sorted(&self) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..self.ends.len() as u32).collect();
-        order.sort_unstable_by(|a, b| self.key(*a).cmp(self.key(*b)));
-        order
+        let numbers = 0..self.ends.len() as u32;
+        if self.len() > MAX_HEADS {
+            let mut order: Vec<u32> = numbers.collect();
+            order.sort_unstable_by(|a, b| self.key(*a).cmp(self.key(*b)));
+            return order;
+        }
+        let shared = self.shared_prefix();
+        let mut order: Vec<(u128, u32)> = numbers.map(|index| (head(&self.key(index)[shared..]), index)).collect();
+        order.sort_unstable_by(|(left, a), (right, b)| left.cmp(right).then_with(|| self.key(*a).cmp(self.key(*b))));
+        order.into_iter().map(|(_, index)| index).collect()
+    }
+
+    /// How many bytes all keys begin with alike.
+    fn shared_prefix(&self) -> usize {
+        let first = if self.len() == 0 { return 0 } else { self.key(0) };
+        (1..self.len() as u32).fold(first.len(), |shared, index| {
+            first[..shared].iter().zip(self.key(index)).take_while(|(a, b)| a == b).count()
+        })
     }
 
     /// Bytes held, without walking anything.
@@ -298,8 +313,23 @@ impl KeyTable {
     }
 }
 
+/// Up to so many keys are sorted by their first bytes as numbers, 32 bytes for each; more of them where they lie.
+const MAX_HEADS: usize = 1 << 20;
+
+/// The first bytes of a key as a number that sorts like them; a key that ends before is filled up with zeros.
+fn head(key: &[u8]) -> u128 {
+    let mut head = [0; 16];
+    let length = key.len().min(16);
+    head[..length].copy_from_slice(&key[..length]);
+    u128::from_be_bytes(head)
+}
+
 fn slot<'a>(arena: &'a [u8], ends: &[usize], index: u32) -> &'a [u8] {
     let index = index as usize;
     let start = if index == 0 { 0 } else { ends[index - 1] };
     &arena[start..ends[index]]
 }
+
+#[cfg(test)]
+#[path = "keys_tests.rs"]
+mod tests;

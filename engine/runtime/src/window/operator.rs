@@ -9,10 +9,10 @@ use super::accumulator::Argument;
 use super::keys::{KeyCodec, KeyColumns};
 use super::slice::Slice;
 use super::sliding::Sliding;
-use aqueduct_core::Result;
+use aqueduct_core::{Error, Result};
 use aqueduct_plan::{WindowAggregate, WindowKind};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray};
-use arrow::datatypes::TimestampMillisecondType;
+use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
 use datafusion::physical_expr::PhysicalExpr;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -274,8 +274,12 @@ pub(crate) fn result_rows(plan: &WindowAggregate, codec: &KeyCodec, end: i64, me
     let start = plan.kind.start_of(end);
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(3 + keys.len() + results.len());
     for (field, value) in plan.schema.fields().iter().zip([start, end, end - 1]) {
-        let column = TimestampMillisecondArray::from_value(value, rows);
-        columns.push(arrow::compute::cast(&(std::sync::Arc::new(column) as ArrayRef), field.data_type())?);
+        // The same number in every zone; a cast would ask a calendar for each row.
+        let DataType::Timestamp(TimeUnit::Millisecond, zone) = field.data_type() else {
+            return Err(Error::bug(format!("column '{}' of a window is {}", field.name(), field.data_type())));
+        };
+        let column = TimestampMillisecondArray::from_value(value, rows).with_timezone_opt(zone.clone());
+        columns.push(std::sync::Arc::new(column));
     }
     columns.extend(keys);
     columns.extend(results);

@@ -123,9 +123,9 @@ fn timestamps_are_written_with_the_fraction_that_they_need() {
 }
 
 #[test]
-fn every_day_of_nine_centuries_goes_there_and_back() {
-    let mut expected = iso("1600-01-01T12:00:00Z").unwrap();
-    let last = iso("2500-01-01T12:00:00Z").unwrap();
+fn every_day_of_four_digits_goes_there_and_back() {
+    let mut expected = iso("0000-01-01T12:00:00Z").unwrap();
+    let last = iso("9999-12-31T12:00:00Z").unwrap();
     let mut before = String::new();
     while expected <= last {
         let text = format_timestamp_ms(expected, true);
