@@ -3,7 +3,7 @@
 
 use crate::config::{Format, SinkConfig};
 use crate::rows::Place;
-use aqueduct_core::json::JsonEncoder;
+use aqueduct_core::json::{JsonEncoder, JsonRows};
 use aqueduct_core::{Error, Result, TableColumn};
 use arrow::array::ArrayRef;
 use arrow::compute::{cast, interleave_record_batch};
@@ -72,14 +72,18 @@ impl FileEncoder {
 
     /// One row as a JSON file of its own.
     pub(crate) fn object(&self, batches: &[RecordBatch], place: Place) -> Bytes {
-        self.json_file(batches, &[place]).0
+        let mut out = Vec::new();
+        self.json.encode_columns(&batches[place.0], place.1, &self.columns, &mut out);
+        out.push(b'\n');
+        Bytes::from(out)
     }
 
     fn json_file(&self, batches: &[RecordBatch], places: &[Place]) -> (Bytes, usize) {
         let mut out = Vec::new();
         let mut rows = 0;
+        let all: Vec<JsonRows<'_>> = batches.iter().map(|batch| self.json.rows(batch, &self.columns)).collect();
         for (batch, row) in places {
-            self.json.encode_columns(&batches[*batch], *row, &self.columns, &mut out);
+            all[*batch].write(*row, &mut out);
             out.push(b'\n');
             rows += 1;
             if rows == 1 {

@@ -4,6 +4,8 @@
 //! finite: null), bytes are base64, timestamps RFC 3339 (or Flink's SQL form), ROW and MAP are objects, ARRAY is an array.
 
 use super::literal::write_decimal;
+use super::rows::JsonRows;
+use super::scan::plain_end;
 use super::time::{write_clock, write_date, write_timestamp};
 use super::{JsonOptions, TimestampFormat, encode_base64};
 use crate::{Error, Result};
@@ -37,6 +39,12 @@ impl JsonEncoder {
             name
         };
         Ok(Self { names: schema.fields().iter().map(name).collect(), format: options.timestamp_format })
+    }
+
+    /// The rows of a batch with only these columns, in this order. For many rows at once; it costs more than one row.
+    pub fn rows<'a>(&'a self, batch: &'a RecordBatch, columns: &'a [usize]) -> JsonRows<'a> {
+        let column = |&column: &usize| (self.names[column].as_slice(), batch.column(column).as_ref());
+        JsonRows::new(columns.iter().map(column), self.format)
     }
 
     /// Appends one object, without a line feed. Nulls are written as `null`.
@@ -162,6 +170,12 @@ pub(super) fn write_float(value: impl serde::Serialize, out: &mut Vec<u8>) {
 
 /// Appends text between quotes, with escapes.
 pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
+    if plain_end(text.as_bytes(), 0) == text.len() {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
     serde_json::to_writer(out, text).expect("writing text to memory cannot fail");
 }
 

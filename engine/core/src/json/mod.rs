@@ -50,6 +50,7 @@ mod fault;
 mod fields;
 mod literal;
 mod nested;
+mod rows;
 mod scan;
 mod text;
 mod time;
@@ -61,6 +62,7 @@ mod tests;
 pub use base64::{decode_base64, encode_base64};
 pub use decode::JsonDecoder;
 pub use encode::JsonEncoder;
+pub use rows::JsonRows;
 pub use text::{text_value, value_to_json};
 pub use time::{
     Moment, format_timestamp_ms, parse_date, parse_time_of_day, parse_timestamp, write_date, write_timestamp,

@@ -263,7 +263,7 @@ impl<'a> Scan<'a> {
 
 /// The first byte from `at` on that is a quote, a backslash or a control character; the length when there is none.
 #[inline]
-fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes.get(at..at + 16) {
         let hits = stops(chunk.try_into().expect("the slice has sixteen bytes"));
         if hits != 0 {

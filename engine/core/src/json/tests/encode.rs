@@ -69,6 +69,38 @@ fn nulls_are_written_and_columns_can_be_chosen() {
 }
 
 #[test]
+fn rows_of_a_batch_are_the_same_objects() {
+    let times = arrow::array::TimestampMillisecondArray::from(vec![Some(-1), None, Some(1_767_225_600_250)]);
+    let texts: [&str; 3] = ["plain text, longer than sixteen bytes", "a \"quote\" behind sixteen bytes\n", "é\u{1}"];
+    let columns: Vec<(&str, arrow::array::ArrayRef)> = vec![
+        ("whole", Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(7)]))),
+        ("text", Arc::new(StringArray::from(texts.to_vec()))),
+        ("none", Arc::new(StringArray::from(vec![None::<&str>; 3]))),
+        ("clock", Arc::new(times.clone())),
+        ("moment", Arc::new(times.with_timezone("UTC"))),
+        ("double", Arc::new(Float64Array::from(vec![0.5, f64::NAN, -0.0]))),
+    ];
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, of)| (name, of, true))).unwrap();
+    for timestamp_format in [TimestampFormat::Iso8601, TimestampFormat::Sql] {
+        let options = JsonOptions { timestamp_format, ..Default::default() };
+        let encoder = JsonEncoder::new(&batch.schema(), options).unwrap();
+        for chosen in [vec![0, 1, 2, 3, 4, 5], vec![4, 0], vec![]] {
+            let rows = encoder.rows(&batch, &chosen);
+            for row in 0..3 {
+                let (mut one, mut other) = (Vec::new(), Vec::new());
+                encoder.encode_columns(&batch, row, &chosen, &mut one);
+                rows.write(row, &mut other);
+                assert_eq!(String::from_utf8(other), String::from_utf8(one));
+            }
+        }
+    }
+    let mut out = Vec::new();
+    JsonEncoder::new(&batch.schema(), JsonOptions::default()).unwrap().encode_columns(&batch, 1, &[1], &mut out);
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&out).unwrap()["text"], texts[1]);
+}
+
+#[test]
 fn sql_timestamps_are_written_with_a_blank() {
     let options = JsonOptions { timestamp_format: TimestampFormat::Sql, ..Default::default() };
     let batch = batch(RECORD);
