@@ -12,6 +12,7 @@ use crate::rows::Rows;
 use crate::transactions;
 use aqueduct_core::{Claimed, Cursor, Epoch, Error, ErrorKind, FailPoints, JobName, Line, Result, ShardId, Standing};
 use arrow::record_batch::RecordBatch;
+use rdkafka::error::RDKafkaErrorCode as Code;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,8 +167,7 @@ impl Writer {
         }
         points.hit("sink.kafka.after-produce");
         if let Err(failure) = self.mark_transaction(epoch).await {
-            let step = self.cursor_step();
-            return Err(self.failure(&step, epoch, failure).await);
+            return Err(self.failure("write the cursor of", epoch, failure).await);
         }
         points.hit("sink.kafka.before-commit");
         if let Err(failure) = self.link.step(Step::Commit).await {
@@ -203,15 +203,8 @@ impl Writer {
         let mark = Stored::of(&self.claimed, epoch).mark()?;
         match self.link.mark(mark, Way::Plainly).await {
             Ok(()) => Ok(()),
-            Err(failure) => {
-                let step = self.cursor_step();
-                Err(self.failure(&step, epoch, failure).await)
-            }
+            Err(failure) => Err(self.failure("write the cursor of", epoch, failure).await),
         }
-    }
-
-    fn cursor_step(&self) -> String {
-        format!("write the cursor (group '{}') of", self.identity.group)
     }
 
     /// What a failed step means: fenced, or to be opened again, or wrong for good.
@@ -229,16 +222,29 @@ impl Writer {
             if errors::fenced(complaint.code) {
                 return self.fence_verdict().await;
             }
-            let what = format!("table '{table}': a row of epoch {epoch} was not taken by topic '{topic}'");
+            let name = self.refused_name(&complaint);
+            let what = format!("table '{table}': a row of epoch {epoch} was not taken by topic '{topic}'{name}");
             return described(&what, &complaint, trouble);
         }
-        let what = format!("table '{table}': cannot {step} epoch {epoch} in topic '{topic}'");
         let reason = fatal.as_ref().unwrap_or(own).clone();
+        let name = self.refused_name(&reason);
+        let what = format!("table '{table}': cannot {step} epoch {epoch} in topic '{topic}'{name}");
         if errors::login_failed(reason.code) {
             // We were logged in a moment ago. Whether the login is wrong now is found out by opening again.
             return caused(Error::retry(format!("{what}: {reason}")), trouble);
         }
         described(&what, &reason, trouble)
+    }
+
+    /// Names that the broker does not repeat, where the right to them is missing.
+    fn refused_name(&self, complaint: &Complaint) -> String {
+        match complaint.code {
+            Code::GroupAuthorizationFailed => format!(", group '{}'", self.identity.group),
+            Code::TransactionalIdAuthorizationFailed => {
+                format!(", transactional id '{}'", self.identity.transactional_id)
+            }
+            _ => String::new(),
+        }
     }
 
     /// Another producer has taken our id. Only a newer owner may: an older one that came late is fenced by opening again.
