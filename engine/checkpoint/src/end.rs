@@ -52,24 +52,35 @@ pub(crate) async fn newest(
     shard: ShardId,
     past_damage: bool,
 ) -> Result<Newest> {
-    let lineages = lineages(store, root, job).await?;
-    for lineage in lineages.iter().rev() {
-        let end = find_end(store, &ShardPaths::new(root, job, *lineage, shard), *lineage, past_damage).await?;
-        if end.tail != Tail::Empty {
-            return Ok(Newest { lineage: *lineage, end });
-        }
+    if let Some(found) = begun(store, root, job, shard, past_damage).await? {
+        return Ok(found);
     }
-    for lineage in lineages {
+    for lineage in lineages(store, root, job).await? {
         let paths = ShardPaths::new(root, job, lineage, shard);
-        if !store.list(paths.folder(), None).await?.is_empty() {
-            return Err(Error::data(format!(
+        if store.list(paths.folder(), None).await?.is_empty() {
+            continue;
+        }
+        // An owner's claim stands before its first file: if somebody has begun since we looked, it is there now.
+        return begun(store, root, job, shard, past_damage).await?.ok_or_else(|| {
+            Error::data(format!(
                 "'{}' holds files but no record: its log was deleted from outside, or a start from a savepoint or a rewind broke off. \
                  Restore the log from a copy, or repeat that command; to begin with nothing, delete the folder",
                 paths.folder()
-            )));
-        }
+            ))
+        });
     }
     Ok(Newest { lineage: newest_lineage([]), end: End::EMPTY })
+}
+
+/// The newest lineage with a record.
+async fn begun(store: &Store, root: &Path, job: &JobName, shard: ShardId, past_damage: bool) -> Result<Option<Newest>> {
+    for lineage in lineages(store, root, job).await?.into_iter().rev() {
+        let end = find_end(store, &ShardPaths::new(root, job, lineage, shard), lineage, past_damage).await?;
+        if end.tail != Tail::Empty {
+            return Ok(Some(Newest { lineage, end }));
+        }
+    }
+    Ok(None)
 }
 
 /// The end of a log: the greatest slot of a LIST, then probing forward, because a LIST may be old.

@@ -40,6 +40,8 @@ struct Plan {
     /// Deletes that work before the others fail.
     deletes_left: Option<usize>,
     late: Vec<(Path, PutPayload, PutOptions)>,
+    /// Lands before the first list of this folder, instead of when it is called for.
+    late_lands_at: Option<Path>,
     /// The newest so many objects are missing from lists.
     stale_list: usize,
     puts_seen: u64,
@@ -95,6 +97,11 @@ impl FaultStore {
             results.push(self.inner.put_opts(&path, payload, options).await);
         }
         results
+    }
+
+    /// The same, at the moment when this folder is listed for the first time.
+    pub(crate) fn land_late_at_list_of(&self, folder: &Path) {
+        self.plan(|plan| plan.late_lands_at = Some(folder.clone()));
     }
 
     fn up(&self) -> Result<()> {
@@ -175,9 +182,14 @@ impl ObjectStore for FaultStore {
         if let Err(error) = self.up() {
             return futures::stream::iter([Err(error)]).boxed();
         }
-        let (hidden, listed) = (self.plan(|plan| plan.stale_list), self.inner.list(prefix));
+        let (hidden, this, prefix) = (self.plan(|plan| plan.stale_list), self.clone(), prefix.cloned());
         let listed = async move {
-            let mut metas: Vec<ObjectMeta> = listed.try_collect().await?;
+            if prefix.is_some()
+                && this.plan(|plan| plan.late_lands_at.take_if(|at| prefix.as_ref() == Some(at))).is_some()
+            {
+                this.land_late().await;
+            }
+            let mut metas: Vec<ObjectMeta> = this.inner.list(prefix.as_ref()).try_collect().await?;
             metas.sort_by(|left, right| left.location.cmp(&right.location));
             metas.truncate(metas.len().saturating_sub(hidden));
             Ok::<_, object_store::Error>(futures::stream::iter(metas.into_iter().map(Ok)))

@@ -124,6 +124,24 @@ async fn a_folder_that_lost_its_log_is_not_an_empty_one() {
     assert!(error.message().contains("holds files but no record"), "{error}");
 }
 
+/// Two start at once, and the other one's first record lands between the look at the log and the look at the folder.
+#[tokio::test]
+async fn a_claim_that_lands_while_an_owner_looks_is_no_damage() {
+    let store = memory();
+    let (mut log, _) = own(&store).await;
+    commit(&mut log, 1).await;
+    for record in objects(&store, "/log/").await {
+        let record = Path::from(record);
+        let bytes = store.get(&record).await.unwrap().bytes().await.unwrap();
+        store.delete(&record).await.unwrap();
+        store.next_puts(&[PutFault::LandsLate]);
+        store.put(&record, bytes.into()).await.unwrap_err();
+    }
+    store.land_late_at_list_of(&Path::from("check/points/metrics/L1/s0"));
+    let (_, newest) = own(&store).await;
+    assert_eq!(newest.unwrap().epoch, Epoch(1));
+}
+
 fn request(at_least: u64) -> Request {
     Request {
         name: "one".to_owned(),
