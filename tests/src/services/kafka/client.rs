@@ -155,7 +155,23 @@ impl Kafka {
 
     /// Every record of committed transactions (and outside of any), by partition and offset.
     pub fn read_committed(&self, topic: &str) -> Vec<Consumed> {
+        self.wait_for_markers(topic);
         self.read(topic, "read_committed")
+    }
+
+    /// A commit is answered when it is decided; that it is over, the coordinator tells the partitions afterwards, one by one. Waits
+    /// for that, but not for a transaction that somebody has left open.
+    fn wait_for_markers(&self, topic: &str) {
+        let client = |isolation: &str| -> BaseConsumer {
+            self.client(Listener::Plain).set("isolation.level", isolation).create().expect("the settings are ours")
+        };
+        let (stable, plain) = (client("read_committed"), client("read_uncommitted"));
+        let end = |of: &BaseConsumer, partition| of.fetch_watermarks(topic, partition, PATIENCE).map(|ends| ends.1);
+        let told = |partition| end(&stable, partition).is_ok_and(|end_of| end(&plain, partition) == Ok(end_of));
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while !(0..partitions(&plain, topic)).all(told) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Every record, those of aborted and open transactions too.
