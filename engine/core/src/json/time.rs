@@ -247,18 +247,13 @@ fn common_date(days: i64, text: &mut [u8; 24]) -> bool {
     if !(FIRST..=LAST).contains(&days) {
         return false;
     }
-    // From 0000-03-01 one era earlier, so that nothing is negative; 32 bits are divided faster.
-    let days = (days + 719_468 + 146_097) as u32;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + u32::from(month <= 2) - 400;
+    // None of them is negative within these days.
+    let (year, month, day) = civil_from_days(days);
+    let (year, month, day) = (year as u32, month as u32, day as u32);
     put_two(text, 0, year / 100);
     put_two(text, 2, year % 100);
     put_two(text, 5, month);
-    put_two(text, 8, day_of_year - (153 * shifted_month + 2) / 5 + 1);
+    put_two(text, 8, day);
     true
 }
 
