@@ -55,16 +55,19 @@ impl Stage {
     /// The services of this test run, without fronts.
     pub fn shared() -> Arc<Stage> {
         static SHARED: OnceLock<Arc<Stage>> = OnceLock::new();
-        let stage = SHARED.get_or_init(|| {
-            Arc::new(Stage {
-                fronts: None,
-                kafka: Kafka::attach(Kafka::shared().address().clone()),
-                postgres: Postgres::attach(Postgres::shared().address().clone()),
-                gcs: Gcs::attach(Gcs::shared().address().clone()),
-                firestore: Firestore::try_shared().map(|shared| Firestore::attach(shared.address().clone())),
-            })
-        });
+        let stage = SHARED.get_or_init(|| Arc::new(Stage::around(Kafka::attach(Kafka::shared().address().clone()))));
         Arc::clone(stage)
+    }
+
+    /// The services of this test run, without fronts, but for the broker.
+    pub fn around(kafka: Kafka) -> Stage {
+        Stage {
+            fronts: None,
+            kafka,
+            postgres: Postgres::attach(Postgres::shared().address().clone()),
+            gcs: Gcs::attach(Gcs::shared().address().clone()),
+            firestore: Firestore::try_shared().map(|shared| Firestore::attach(shared.address().clone())),
+        }
     }
 
     /// A broker, a database server and a storage of this test alone, to be stopped, killed and cut off; the emulator is the

@@ -71,18 +71,6 @@ fn flip(file: &PathBuf) {
     std::fs::write(file, bytes).unwrap();
 }
 
-fn refused(job: &MainJob, start: &Start, code: i32, parts: &[&str]) {
-    let mut run = job.start(start);
-    let status = run.wait(Duration::from_secs(90));
-    assert_eq!(status.and_then(|status| status.code()), Some(code), "{}", run.log_tail());
-    let log = run.log();
-    let said = log.lines().skip_while(|line| !line.starts_with("error:")).collect::<Vec<_>>().join("\n");
-    println!("{said}\n");
-    for part in parts {
-        assert!(said.contains(part), "'{part}' is not in\n{said}");
-    }
-}
-
 async fn falls_back(name: &str, seed: u64, harm: impl Fn(&PathBuf), what: &str) {
     let (job, start) = stopped(name, seed).await;
     let (epoch, (file, before)) = (job.epoch(&start), newest_state_file(&job, &start));
@@ -92,7 +80,7 @@ async fn falls_back(name: &str, seed: u64, harm: impl Fn(&PathBuf), what: &str) 
     let parts = [what, &hash, &format!("restorable: epoch {before}"), "on-damage=fall-back", "rewind"];
     job.state(&start, "verify", &[]).expect(3, &parts);
     // As configured by default: refused, by name, and nothing is begun.
-    refused(&job, &start, 3, &[&format!("epoch {epoch}"), what, &hash, "on-damage=fall-back"]);
+    job.refused(&start, 3, &[&format!("epoch {epoch}"), what, &hash, "on-damage=fall-back"]);
     assert!(!lineage(&job, &start, 2).exists());
     let rows = job.postgres_rows().await;
     // Or it goes back: the epoch that every sink has is computed once more, and no sink gets it twice.
@@ -149,10 +137,10 @@ async fn a_damaged_record_is_not_guessed() {
         (last..=epoch).map(record).map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
     gone.iter().for_each(|(path, _)| flip(path));
     let name = gone.last().unwrap().0.file_name().unwrap().to_string_lossy().into_owned();
-    refused(&job, &start, 3, &[&name, "is damaged"]);
-    refused(&job, &with(&start, &FALL_BACK), 3, &[&name, "is damaged", "results_topic", "twice", "rewind"]);
+    job.refused(&start, 3, &[&name, "is damaged"]);
+    job.refused(&with(&start, &FALL_BACK), 3, &[&name, "is damaged", "results_topic", "twice", "rewind"]);
     gone.iter().for_each(|(path, _)| std::fs::remove_file(path).unwrap());
-    refused(&job, &with(&start, &FALL_BACK), 3, &["results_topic", "twice"]);
+    job.refused(&with(&start, &FALL_BACK), 3, &["results_topic", "twice"]);
     // Somebody restores it: the job goes on as if nothing had been, in its own line.
     for (path, whole) in &gone {
         std::fs::write(path, whole).unwrap();

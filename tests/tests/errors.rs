@@ -16,20 +16,7 @@ const RETRY: i32 = 4;
 /// Starts the job with other variables; it must end by itself with this code, and its last words must hold all `parts`.
 fn refused(job: &MainJob, variables: &[(&str, &str)], code: i32, parts: &[&str]) {
     let set = variables.iter().flat_map(|(name, value)| ["--set".to_owned(), format!("{name}={value}")]).collect();
-    refused_with(job, Start { more: set, ..Start::default() }, code, parts);
-}
-
-fn refused_with(job: &MainJob, start: Start, code: i32, parts: &[&str]) {
-    let mut run = job.start(&start);
-    let status = run.wait(Duration::from_secs(90));
-    let log = run.log();
-    let said = log.lines().skip_while(|line| !line.starts_with("error:")).collect::<Vec<_>>().join("\n");
-    assert_eq!(status.and_then(|status| status.code()), Some(code), "{:?}: {}", start.more, run.log_tail());
-    for part in parts {
-        assert!(said.contains(part), "'{part}' is not in the message:\n{said}");
-    }
-    // ./dev test -- --nocapture shows them all, for those who judge their tone.
-    println!("{said}\n");
+    job.refused(&Start { more: set, ..Start::default() }, code, parts);
 }
 
 async fn small(name: &str) -> MainJob {
@@ -89,13 +76,13 @@ async fn buckets_that_cannot_be_used() {
     refused(&job, &[("RESULTS_BUCKET", "gs://forbidden-bucket/x")], CONFIGURATION, &["forbidden-bucket"]);
     refused(&job, &[("RESULTS_BUCKET", "gs://missing-bucket/x")], CONFIGURATION, &["missing-bucket"]);
     let start = Start { checkpoints: Some("gs://forbidden-bucket/checkpoints".into()), ..Start::default() };
-    refused_with(&job, start, CONFIGURATION, &["forbidden-bucket"]);
+    job.refused(&start, CONFIGURATION, &["forbidden-bucket"]);
     let closed = Gcs::start();
     let endpoint = closed.endpoint().to_owned();
     drop(closed);
     let start = Start { checkpoints: Some("gs://bucket/checkpoints".into()), ..Start::default() };
     let start = Start { more: vec!["-D".into(), format!("aqueduct.checkpoints.endpoint={endpoint}")], ..start };
-    refused_with(&job, start, RETRY, &["gs://bucket/checkpoints"]);
+    job.refused(&start, RETRY, &["gs://bucket/checkpoints"]);
 }
 
 #[tokio::test]

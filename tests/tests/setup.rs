@@ -6,14 +6,14 @@
 
 use aqueduct_tests::main_job::{MainJob, Start, workspace};
 use aqueduct_tests::services::daemon::run;
-use aqueduct_tests::services::{Firestore, Gcs, Kafka, Listener, Postgres};
+use aqueduct_tests::services::{Kafka, Listener};
 use aqueduct_tests::stage::Stage;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 const RECORDS: i64 = 20_000;
+const CONFIGURATION: i32 = 2;
 const PASSWORD: &str = "only-this-much";
 
 fn setup(file: &str) -> PathBuf {
@@ -22,13 +22,7 @@ fn setup(file: &str) -> PathBuf {
 
 /// A broker of this test alone, because it forbids everybody everything.
 async fn closed() -> MainJob {
-    let stage = Stage {
-        fronts: None,
-        kafka: Kafka::start(),
-        postgres: Postgres::attach(Postgres::shared().address().clone()),
-        gcs: Gcs::attach(Gcs::shared().address().clone()),
-        firestore: Firestore::try_shared().map(|shared| Firestore::attach(shared.address().clone())),
-    };
+    let stage = Stage::around(Kafka::start());
     let job = MainJob::prepare_slow_on(Arc::new(stage), "setup", RECORDS, 52, 20).await;
     job.stage.kafka.close();
     job
@@ -76,7 +70,7 @@ async fn the_main_job_runs_on_the_rights_of_its_setup_alone() {
         interval_ms: 200,
         ..Start::default()
     };
-    refused(&job, &start, &job.name);
+    job.refused(&start, CONFIGURATION, &[&job.name]);
     set_up_kafka(&job);
     // A second time it changes nothing.
     set_up_kafka(&job);
@@ -95,21 +89,10 @@ async fn the_main_job_runs_on_the_rights_of_its_setup_alone() {
         ("Read", ["--group", &cursor]),
     ] {
         job.stage.kafka.forbid(operation, &resource);
-        refused(&job, &start, resource[1]);
+        job.refused(&start, CONFIGURATION, &[resource[1]]);
         set_up_kafka(&job);
     }
     job.read_freely();
     job.run_to_end(&start);
     job.verify(&start).await;
-}
-
-/// The start ends with 2 and names what it may not use.
-fn refused(job: &MainJob, start: &Start, name: &str) {
-    let mut run = job.start(start);
-    let status = run.wait(Duration::from_secs(120));
-    let log = run.log();
-    let said = log.lines().skip_while(|line| !line.starts_with("error:")).collect::<Vec<_>>().join("\n");
-    println!("{said}\n");
-    assert_eq!(status.and_then(|status| status.code()), Some(2), "{name}:\n{}", run.log_tail());
-    assert!(said.contains(name), "'{name}' is not in\n{said}");
 }

@@ -35,6 +35,19 @@ impl Said {
 }
 
 impl MainJob {
+    /// Starts the job, which must end by itself with `code`, and its last words must hold all `parts`. Prints them, for those who
+    /// judge their tone.
+    pub fn refused(&self, start: &Start, code: i32, parts: &[&str]) {
+        let mut run = self.start(start);
+        let status = run.wait(Duration::from_secs(90));
+        assert_eq!(status.and_then(|status| status.code()), Some(code), "{:?}: {}", start.more, run.log_tail());
+        let said = run.last_words();
+        println!("{said}\n");
+        for part in parts {
+            assert!(said.contains(part), "'{part}' is not in the message:\n{said}");
+        }
+    }
+
     /// A verb that takes the job with its variables, such as `rewind`.
     pub fn verb(&self, start: &Start, verb: &[&str], more: &[&str]) -> Said {
         let mut command = Command::new(binary());

@@ -93,6 +93,11 @@ impl Daemon {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// The error that it has ended with, and what to do about it.
+    pub fn last_words(&self) -> String {
+        self.log().lines().skip_while(|line| !line.starts_with("error:")).collect::<Vec<_>>().join("\n")
+    }
+
     /// The last lines of the log.
     pub fn log_tail(&self) -> String {
         let text = self.log();

@@ -95,7 +95,7 @@ async fn row_24_a_topic_that_is_recreated_under_a_running_job_stops_it() {
     (0..4).for_each(|partition| kafka.produce(&job.name, partition, (0..3_000).map(other)));
     run.signal(libc::SIGCONT);
     ends_with(&mut run, DATA);
-    let said = last_words(&run);
+    let said = run.last_words();
     assert!(said.contains("not the same input") && said.contains(&job.name), "{said}");
 }
 

@@ -27,7 +27,7 @@ fn state_in(start: &mut Start, folder: &Path) {
 /// The run ends with an error that says what to do; the next one, with nothing in its way, goes on and is exact.
 async fn ends_and_goes_on(job: &MainJob, mut run: Daemon, parts: &[&str]) {
     ends_with(&mut run, CONFIGURATION);
-    let said = last_words(&run);
+    let said = run.last_words();
     for part in parts {
         assert!(said.contains(part), "'{part}' is not in: {said}");
     }

@@ -35,12 +35,6 @@ fn ends_with(run: &mut Daemon, code: Option<i32>) {
     assert_eq!(status.code(), code, "{}", run.log_tail());
 }
 
-/// The error that a run has ended with.
-fn last_words(run: &Daemon) -> String {
-    let log = run.log();
-    log.lines().skip_while(|line| !line.starts_with("error:")).collect::<Vec<_>>().join("\n")
-}
-
 /// Lets a slow job read on as fast as it can, to its end; everything must be there.
 async fn finishes(job: &MainJob, run: &mut Daemon, start: &Start) {
     job.read_freely();
