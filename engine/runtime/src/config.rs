@@ -28,6 +28,8 @@ pub struct Settings {
     pub max_buffered_bytes: u64,
     /// Late rows and dead letters kept per epoch and query (all are counted).
     pub max_kept_exits: usize,
+    /// Changed panes that a thread writes down at a time, for a checkpoint, before it reads on; at least 1.
+    pub panes_per_turn: usize,
     /// How often new splits are looked for; `None` is never.
     pub discovery_interval: Option<Duration>,
     /// Committed epochs kept for restores, at least 1.

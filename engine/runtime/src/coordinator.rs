@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// How often the threads are looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -27,6 +27,9 @@ const REFRESH: Duration = Duration::from_millis(100);
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// Reading waits when a seal takes longer than this: the store is down.
 const SLOW_SEAL: Duration = Duration::from_secs(30);
+
+/// So many portions of panes may wait for the state store; then a thread only reads.
+const WAITING_PANES: usize = 8;
 
 const SEALING: &str = "sealing an epoch";
 
@@ -280,10 +283,13 @@ impl Coordinator {
     }
 
     /// Asks the threads to cut.
-    fn cut(&mut self, barrier: Barrier) {
+    fn cut(&mut self, mut barrier: Barrier) {
         self.last_seal = barrier.begun;
+        // Closed when every thread has let go of its end.
+        let (panes, rest) = mpsc::channel(WAITING_PANES);
+        barrier.rest = Some(rest);
         for thread in &self.started.threads {
-            let command = Command::Barrier { fire_up_to: barrier.fire_up_to.clone() };
+            let command = Command::Barrier { fire_up_to: barrier.fire_up_to.clone(), panes: panes.clone() };
             if thread.commands.send(command).is_err() {
                 // Its own error is on the way.
                 return;

@@ -7,7 +7,7 @@ use crate::delivery::{Delivery, Work};
 use crate::exits::Counts;
 use crate::host::blocking;
 use crate::outbox::{self, Segment};
-use crate::progress::{Cut, SourceCounts};
+use crate::progress::{Cut, Panes, SourceCounts};
 use crate::repeat;
 use crate::seal::{Contents, Sealing};
 use crate::status::{CheckpointStatus, QueryStatus};
@@ -15,13 +15,14 @@ use aqueduct_checkpoint::{BlobRef, CommitBody, Cut as RecordedCut, OutboxSegment
 use aqueduct_core::{
     Clock, Epoch, Error, ErrorKind, EventTime, FailPoints, Host, Result, SourceIdentity, SplitStart, Watermark,
 };
-use aqueduct_state::{PaneBatch, StateStore};
+use aqueduct_state::{PaneBatch, PanePuts, StateStore};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::Receiver;
 
 /// The runtime's own part of a commit record: totals since the lineage began, and which epochs each sink has rows in.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -110,6 +111,8 @@ pub(crate) struct Barrier {
     pub(crate) asked: u64,
     /// The cut that this one repeats.
     pub(crate) repeat: Option<RecordedCut>,
+    /// Brings the changed panes that the cuts do not hold.
+    pub(crate) rest: Option<Receiver<Panes>>,
 }
 
 impl Barrier {
@@ -123,6 +126,7 @@ impl Barrier {
             sources: BTreeMap::new(),
             asked,
             repeat: None,
+            rest: None,
         }
     }
 }
@@ -138,20 +142,38 @@ struct Prepared {
 
 impl Epochs {
     /// Seals the cuts as the next epoch and queues its rows for the sinks.
-    pub(crate) async fn seal(self: Box<Self>, barrier: Barrier) -> Result<(Box<Self>, Committed)> {
+    pub(crate) async fn seal(self: Box<Self>, mut barrier: Barrier) -> Result<(Box<Self>, Committed)> {
         let (begun, asked) = (barrier.begun, barrier.asked);
-        let pause = barrier.cuts.iter().map(|cut| cut.pause).max().unwrap_or_default();
+        let mut pause = barrier.cuts.iter().map(|cut| cut.pause).max().unwrap_or_default();
+        let mut rest = barrier.rest.take();
+        self.points.hit("runtime.seal.after-cuts");
+        // Merging, writing and snapshotting are CPU and disk work: they go to a thread that may block.
+        let (mut this, mut prepared) = self.at_work("preparing an epoch", move |this| this.prepare(barrier)).await?;
+        while let Some(panes) = next(&mut rest).await {
+            pause = pause.max(panes.took);
+            let epoch = prepared.body.epoch;
+            this = this.at_work("writing panes", move |this| this.write_more(panes.puts, epoch)).await?.0;
+        }
+        let snapshot = prepared.snapshot.clone();
+        (this, prepared.files) = this.at_work("taking a snapshot", move |this| this.snapshot(&snapshot)).await?;
+        let committed = this.store(prepared, begun, pause).await?;
+        Ok((this, Committed { asked, ..committed }))
+    }
+
+    /// Does work with everything that is here on a thread that may block.
+    async fn at_work<T: Send + 'static>(
+        self: Box<Self>,
+        what: &'static str,
+        work: impl FnOnce(&mut Self) -> Result<T> + Send + 'static,
+    ) -> Result<(Box<Self>, T)> {
         let host = self.host.clone();
         let mut this = self;
-        this.points.hit("runtime.seal.after-cuts");
-        // Merging, writing and snapshotting are CPU and disk work: they go to a thread that may block.
-        let prepared = blocking(host.as_ref(), "preparing an epoch", move || {
-            let prepared = this.prepare(barrier);
-            (this, prepared)
+        let worked = blocking(host.as_ref(), what, move || {
+            let outcome = work(&mut this);
+            (this, outcome)
         });
-        let (mut this, prepared) = prepared.await?;
-        let committed = this.store(prepared?, begun, pause).await?;
-        Ok((this, Committed { asked, ..committed }))
+        let (this, outcome) = worked.await?;
+        Ok((this, outcome?))
     }
 
     /// Uploads and commits what was prepared.
@@ -216,7 +238,7 @@ impl Epochs {
             .collect();
         let shard = self.log.claimed().shard.0;
         let mut contents = self.sealing.contents(barrier.cuts, shard, epoch.0, sealed_at_ms)?;
-        let (files, snapshot) = self.store_panes(std::mem::take(&mut contents.panes), epoch)?;
+        self.write_panes(std::mem::take(&mut contents.panes))?;
         let segments = contents.rows.iter().map(|rows| outbox::encode(rows)).collect::<Result<Vec<_>>>()?;
         if let Some(cut) = &barrier.repeat {
             self.check_repeat(cut, epoch, &segments)?;
@@ -256,7 +278,8 @@ impl Epochs {
             outbox: Vec::new(),
             finished: barrier.finished,
         };
-        Ok(Prepared { body, segments, files, snapshot, totals, queries: status })
+        let snapshot = self.state_dir.join(format!("snapshot-{epoch}"));
+        Ok(Prepared { body, segments, files: Vec::new(), snapshot, totals, queries: status })
     }
 
     /// At the end of bounded input everything fires; what is remembered is what did fire, so that a later run over a
@@ -277,19 +300,33 @@ impl Epochs {
         repeat::compare(&self.sealing.plan, cut, &tables.zip(rows).collect())
     }
 
-    fn store_panes(&mut self, mut panes: PaneBatch, epoch: Epoch) -> Result<(Vec<aqueduct_state::StateFile>, PathBuf)> {
-        let snapshot = self.state_dir.join(format!("snapshot-{epoch}"));
-        let Some(state) = &mut self.state else { return Ok((Vec::new(), snapshot)) };
+    /// What the cuts themselves hold: what is gone, and the first of the changed panes.
+    fn write_panes(&mut self, mut panes: PaneBatch) -> Result<()> {
+        let Some(state) = &mut self.state else { return Ok(()) };
         panes.deletes.append(&mut self.moved.deletes);
+        self.status.run_changed_bytes += panes.puts.bytes();
         self.points.hit("runtime.seal.before-write");
-        state.write(panes)?;
+        state.write(panes)
+    }
+
+    /// The panes that the threads wrote down afterwards.
+    fn write_more(&mut self, puts: PanePuts, epoch: Epoch) -> Result<()> {
+        let state = self.state.as_mut();
+        let state = state.ok_or_else(|| Error::bug(format!("epoch {epoch} of a job without windows has panes")))?;
+        self.status.run_changed_bytes += puts.bytes();
+        state.write(PaneBatch { puts, ..PaneBatch::default() })
+    }
+
+    /// Links the state files that the epoch consists of.
+    fn snapshot(&mut self, folder: &Path) -> Result<Vec<aqueduct_state::StateFile>> {
+        let Some(state) = &mut self.state else { return Ok(Vec::new()) };
         self.points.hit("runtime.seal.after-write");
         if self.settled {
             state.settle()?;
         }
-        let files = state.snapshot(&snapshot)?;
+        let files = state.snapshot(folder)?;
         self.points.hit("runtime.seal.after-snapshot");
-        Ok((files, snapshot))
+        Ok(files)
     }
 
     fn next_totals(
@@ -328,6 +365,7 @@ impl Epochs {
                 Error::retry(format!("the state file {} cannot be read: {error}", file.path.display()))
                     .with_source(error)
             })?;
+            self.status.run_state_bytes += bytes.len() as u64;
             let blob = self.put(&file.name, Bytes::from(bytes), epoch).await?;
             if file.immutable {
                 self.uploaded.insert(file.name.clone(), blob.clone());
@@ -403,6 +441,14 @@ impl Epochs {
                 Ok(())
             }
         }
+    }
+}
+
+/// The next panes that follow a cut.
+async fn next(rest: &mut Option<Receiver<Panes>>) -> Option<Panes> {
+    match rest {
+        Some(rest) => rest.recv().await,
+        None => None,
     }
 }
 

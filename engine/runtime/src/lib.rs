@@ -8,6 +8,7 @@ mod config;
 mod control;
 mod coordinator;
 mod delivery;
+mod drain;
 mod epochs;
 mod exits;
 mod fits;

@@ -5,9 +5,11 @@
 use crate::exits::{Counts, Exits};
 use crate::window::{Fired, PartKey};
 use aqueduct_core::{Error, EventTime, Offset, SourceReader, SplitId, SplitStart, Watermark};
+use aqueduct_state::PanePuts;
 use arrow::array::RecordBatch;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc::Sender;
 
 /// A split as its thread sees it.
 #[derive(Debug, Clone)]
@@ -102,8 +104,9 @@ impl JobShared {
 
 /// What the coordinator asks of a thread.
 pub(crate) enum Command {
-    /// Cut here. Per source, windows whose last millisecond is at most this fire.
-    Barrier { fire_up_to: Arc<Vec<i64>> },
+    /// Cut here. Per source, windows whose last millisecond is at most this fire. Changed panes that the cut does not hold
+    /// follow through `panes`, which is closed behind the last of them.
+    Barrier { fire_up_to: Arc<Vec<i64>>, panes: Sender<Panes> },
     /// New splits for a source; the reader is for threads that have none yet.
     Assign { source: usize, reader: Option<Box<dyn SourceReader>>, splits: Vec<(SplitStart, i64)> },
     /// Close the readers and end.
@@ -118,8 +121,13 @@ pub(crate) enum Event {
     Failed(Error),
 }
 
-/// A changed pane: where it belongs, its key, its encoded state.
-pub(crate) type Change = (PartKey, Vec<u8>, Vec<u8>);
+/// Changed panes of a cut, as they were when it was cut.
+#[derive(Debug, Default)]
+pub(crate) struct Panes {
+    pub(crate) puts: PanePuts,
+    /// How long the thread did nothing but write them down.
+    pub(crate) took: std::time::Duration,
+}
 
 /// A thread's part of an epoch: everything that came before the barrier.
 #[derive(Debug)]
@@ -132,8 +140,8 @@ pub(crate) struct Cut {
     pub(crate) fired: Vec<Vec<Fired>>,
     /// Per query: slice parts to delete from the state store.
     pub(crate) retired: Vec<Vec<PartKey>>,
-    /// Per query: changed panes (part, key, value).
-    pub(crate) changes: Vec<Vec<Change>>,
+    /// The first of the changed panes of all queries.
+    pub(crate) changes: PanePuts,
     /// Per query without windows: result rows.
     pub(crate) rows: Vec<Vec<RecordBatch>>,
     pub(crate) exits: Exits,

@@ -64,7 +64,7 @@ pub(crate) async fn panes(
         let operator = operator.ok_or_else(|| Error::data("the state files hold panes of a query without windows"))?;
         operator.restore((pane.slice_start, pane.min_end), &pane.key, value, worker != thread)?;
         if worker != thread {
-            moved.deletes.push(pane);
+            moved.deletes.push(pane.clone());
         }
         Ok(())
     })?;

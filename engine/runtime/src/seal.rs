@@ -8,7 +8,7 @@ use crate::stage;
 use crate::window::{KeyCodec, Slice, result_rows};
 use aqueduct_core::{DeadLetter, Error, ErrorKind, RawRecord, Result, SplitId};
 use aqueduct_plan::{JobPlan, QueryInput, SystemTable};
-use aqueduct_state::{PaneBatch, PaneKey, SliceKey, query_hash};
+use aqueduct_state::{PaneBatch, SliceKey, query_hash};
 use arrow::array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use std::collections::BTreeMap;
@@ -106,12 +106,7 @@ impl Sealing {
                 });
                 batch.delete_slices.extend(slices);
             }
-            for (query, changes) in cut.changes.iter_mut().enumerate() {
-                for ((slice_start, min_end), key, value) in changes.drain(..) {
-                    let worker = cut.worker as u16;
-                    batch.puts.push((PaneKey { query: self.hashes[query], worker, slice_start, min_end, key }, value));
-                }
-            }
+            batch.puts.append(&mut cut.changes);
         }
         batch
     }

@@ -6,6 +6,7 @@
 use crate::config::{Environment, Settings};
 use crate::control::Control;
 use crate::delivery::{Delivery, Reach, SinkTask, backlog};
+use crate::drain::Drain;
 use crate::epochs::Epochs;
 use crate::exits::{Counts, Exits};
 use crate::fits::{Found, check_identity, starts};
@@ -361,6 +362,7 @@ fn worker(
         totals: vec![Counts::default(); queries],
         source_counts: vec![SourceCounts::default(); plan.sources.len()],
         encoders: plan.sources.iter().map(encoder).collect::<Result<Vec<_>>>()?,
+        drain: Drain::new(index, plan, settings.panes_per_turn),
     })
 }
 

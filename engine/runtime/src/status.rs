@@ -156,13 +156,19 @@ pub struct CheckpointStatus {
     pub committed_at_ms: Option<i64>,
     /// From the cut to the durable record, ms, of the last one.
     pub last_duration_ms: Option<u64>,
-    /// How long the slowest thread stood still for the last cut, microseconds.
+    /// The longest time that a thread stood still for the last cut, or for some of its panes, microseconds.
     pub last_pause_us: Option<u64>,
     /// The same of every cut of this process.
     #[serde(default)]
     pub pauses: Histogram,
     /// Bytes uploaded for the last one.
     pub last_uploaded_bytes: u64,
+    /// Bytes of state files that this process uploaded.
+    #[serde(default)]
+    pub run_state_bytes: u64,
+    /// Bytes of the changed panes behind them, keys and values.
+    #[serde(default)]
+    pub run_changed_bytes: u64,
     /// Bytes that the whole last checkpoint refers to.
     pub last_total_bytes: u64,
     /// Committed by this process.

@@ -3,17 +3,19 @@
 //! It is an ordinary thread, not a task: no record waits for a scheduler. Threads exchange no rows, so each one cuts its
 //! state at its own batch boundary without waiting for the others. How a batch is folded is in `ingest.rs`.
 
+use crate::drain::Drain;
 use crate::exits::{Counts, Exits};
-use crate::progress::{Command, Cut, Event, JobShared, SourceCounts, SplitProgress, WorkerShared};
+use crate::progress::{Command, Cut, Event, JobShared, Panes, SourceCounts, SplitProgress, WorkerShared};
 use crate::window::WindowOperator;
 use aqueduct_core::{Clock, Error, Read, ReadBudget, Result, SourceReader, SplitStart, Turn, Turns};
 use aqueduct_plan::{JobPlan, QueryInput};
+use aqueduct_state::PanePuts;
 use arrow::array::RecordBatch;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{Sender, UnboundedSender};
 
 /// Records per read: large enough for vectorised work, small enough to stop soon at a barrier.
 const BATCH_RECORDS: usize = 8192;
@@ -62,6 +64,8 @@ pub(crate) struct Worker {
     pub(crate) source_counts: Vec<SourceCounts>,
     /// Per source: writes late rows as JSON.
     pub(crate) encoders: Vec<aqueduct_core::json::JsonEncoder>,
+    /// How changed panes are written down, and those of the last cut that are not yet.
+    pub(crate) drain: Drain,
 }
 
 /// A worker with its inbox: what a reading thread does turn by turn, until it is told to stop.
@@ -84,7 +88,9 @@ impl Reading {
             worker.readers.iter_mut().for_each(|slot| slot.reader.close());
             return Ok(Turn::Done);
         }
-        let turn = worker.turn(if may_wait { READ_WAIT } else { Duration::ZERO })?;
+        let wrote = worker.write_panes();
+        let turn = worker.turn(if may_wait && !wrote { READ_WAIT } else { Duration::ZERO })?;
+        let turn = if wrote { Turn::Busy } else { turn };
         self.quiet = turn == Turn::Quiet;
         let now = worker.clock.steady();
         let passed = now.saturating_sub(self.last_housekeeping);
@@ -143,8 +149,8 @@ impl Worker {
             };
             match command {
                 Command::Stop => return Ok(Turn::Done),
-                Command::Barrier { fire_up_to } => {
-                    let cut = self.cut(&fire_up_to)?;
+                Command::Barrier { fire_up_to, panes } => {
+                    let cut = self.cut(&fire_up_to, panes)?;
                     let _ = events.send(Event::Cut(Box::new(cut)));
                 }
                 Command::Assign { source, reader, splits } => self.assign(source, reader, splits)?,
@@ -263,17 +269,21 @@ impl Worker {
         self.shared.buffered.store(self.rows_bytes + self.exits.bytes, Ordering::Relaxed);
     }
 
-    /// Everything that came before the barrier. The thread goes on reading as soon as this returns.
-    fn cut(&mut self, fire_up_to: &[i64]) -> Result<Cut> {
+    /// Everything that came before the barrier. The thread goes on reading as soon as this returns; panes that are left are
+    /// written down turn by turn and go to `panes`.
+    fn cut(&mut self, fire_up_to: &[i64], panes: Sender<Panes>) -> Result<Cut> {
         let begun = self.clock.steady();
         let queries = self.plan.queries.len();
+        if self.drain.is_pending(&self.operators) {
+            return Err(Error::bug(format!("thread {} was to cut before the last cut was written down", self.index)));
+        }
         let mut cut = Cut {
             worker: self.index,
             splits: self.splits.iter().map(|state| state.progress.clone()).collect(),
             counts: std::mem::replace(&mut self.counts, vec![Counts::default(); queries]),
             fired: Vec::with_capacity(queries),
             retired: Vec::with_capacity(queries),
-            changes: Vec::with_capacity(queries),
+            changes: PanePuts::default(),
             rows: std::mem::replace(&mut self.rows, vec![Vec::new(); queries]),
             exits: std::mem::take(&mut self.exits),
             sizes: Vec::with_capacity(queries),
@@ -281,20 +291,30 @@ impl Worker {
         };
         self.rows_bytes = 0;
         for (operator, query) in self.operators.iter_mut().zip(&self.plan.queries) {
-            let (mut changes, mut fired, mut retired, mut size) = (Vec::new(), Vec::new(), Vec::new(), (0, 0));
+            let (mut fired, mut retired, mut size) = (Vec::new(), Vec::new(), (0, 0));
             if let (Some(operator), QueryInput::Source(source)) = (operator, query.input) {
                 (fired, retired) = operator.take_fired(fire_up_to[source])?;
-                operator.drain_changes(|part, key, value| changes.push((part, key.to_vec(), value)));
+                operator.cut();
                 size = operator.size();
             }
             cut.fired.push(fired);
             cut.retired.push(retired);
-            cut.changes.push(changes);
             cut.sizes.push(size);
         }
+        cut.changes = self.drain.begin(&mut self.operators, panes);
         self.publish();
         cut.pause = self.clock.steady().saturating_sub(begun);
         Ok(cut)
+    }
+
+    /// Writes down some of the last cut's panes. True when there were any and somebody takes them.
+    fn write_panes(&mut self) -> bool {
+        if !self.drain.is_open() {
+            return false;
+        }
+        let begun = self.clock.steady();
+        let clock = &self.clock;
+        self.drain.turn(&mut self.operators, || clock.steady().saturating_sub(begun))
     }
 }
 

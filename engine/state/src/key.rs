@@ -17,7 +17,7 @@ const SLICE_PREFIX: usize = 1 + 8 + 8 + 8;
 const FIXED: usize = SLICE_PREFIX + 2 + 2;
 
 /// One key's accumulators in one slice.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PaneKey {
     /// [`query_hash`] of the query's id.
     pub query: u64,
@@ -51,15 +51,19 @@ impl PaneKey {
     /// The bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FIXED + self.key.len());
-        self.slice().write_prefix(&mut bytes);
-        bytes.extend_from_slice(&self.worker.to_be_bytes());
-        bytes.extend_from_slice(&key_group(&self.key).to_be_bytes());
-        bytes.extend_from_slice(&self.key);
+        write_pane_key(&self.slice(), self.worker, &self.key, &mut bytes);
         bytes
     }
 
     /// The key in `bytes`, or why there is none.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let mut key = Self::default();
+        key.read(bytes)?;
+        Ok(key)
+    }
+
+    /// As [`PaneKey::decode`], into this one, whose memory is used again.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(), String> {
         let Some((fixed, key)) = bytes.split_first_chunk::<FIXED>() else {
             return Err(format!("it has {} bytes, at least {FIXED} are needed", bytes.len()));
         };
@@ -70,14 +74,22 @@ impl PaneKey {
         if group != key_group(key) {
             return Err(format!("it says key group {group}, its key belongs to {}", key_group(key)));
         }
-        Ok(Self {
-            query: number(fixed, 1),
-            slice_start: unordered(number(fixed, 9)),
-            min_end: unordered(number(fixed, 17)),
-            worker: u16::from_be_bytes([fixed[25], fixed[26]]),
-            key: key.to_vec(),
-        })
+        self.query = number(fixed, 1);
+        self.slice_start = unordered(number(fixed, 9));
+        self.min_end = unordered(number(fixed, 17));
+        self.worker = u16::from_be_bytes([fixed[25], fixed[26]]);
+        self.key.clear();
+        self.key.extend_from_slice(key);
+        Ok(())
     }
+}
+
+/// Appends the key of a pane.
+pub(crate) fn write_pane_key(slice: &SliceKey, worker: u16, key: &[u8], bytes: &mut Vec<u8>) {
+    slice.write_prefix(bytes);
+    bytes.extend_from_slice(&worker.to_be_bytes());
+    bytes.extend_from_slice(&key_group(key).to_be_bytes());
+    bytes.extend_from_slice(key);
 }
 
 impl SliceKey {

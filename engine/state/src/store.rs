@@ -3,10 +3,11 @@
 //! A crash loses everything in it, which is right: the truth lies in the checkpoint, from which it is restored.
 
 use crate::key::{PaneKey, SliceKey};
+use crate::puts::PanePuts;
 use crate::snapshot::{self, StateFile};
 use aqueduct_core::{Error, Result};
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, FlushOptions, IteratorMode, Options, ReadOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, FlushOptions, Options, ReadOptions,
     WaitForCompactOptions, WriteBatch, WriteOptions, perf::get_memory_usage_stats,
 };
 use std::path::{Path, PathBuf};
@@ -31,8 +32,8 @@ pub struct PaneBatch {
     pub delete_slices: Vec<SliceKey>,
     /// Single panes that are gone.
     pub deletes: Vec<PaneKey>,
-    /// New and changed panes; in any order.
-    pub puts: Vec<(PaneKey, Vec<u8>)>,
+    /// New and changed panes.
+    pub puts: PanePuts,
 }
 
 /// The panes of a shard.
@@ -104,9 +105,8 @@ impl StateStore {
             piece.delete(key.encode());
         }
         // Sorted input makes memtable inserts cheap: each one lands beside the one before.
-        puts.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-        for (key, value) in puts {
-            piece.put(key.encode(), value);
+        for (key, value) in puts.sorted() {
+            piece.put(key, value);
             if piece.size_in_bytes() >= PIECE {
                 self.apply(std::mem::take(&mut piece))?;
             }
@@ -138,21 +138,24 @@ impl StateStore {
     }
 
     /// Every pane, in the order of the keys.
-    pub fn scan(&self, visit: &mut dyn FnMut(PaneKey, &[u8]) -> Result<()>) -> Result<()> {
+    pub fn scan(&self, visit: &mut dyn FnMut(&PaneKey, &[u8]) -> Result<()>) -> Result<()> {
         let mut options = ReadOptions::default();
         options.fill_cache(false);
         options.set_readahead_size(1 << 20);
-        for pane in self.db.iterator_opt(IteratorMode::Start, options) {
-            let (key, value) = pane.map_err(|error| self.explain(&error, "read"))?;
-            let key = PaneKey::decode(&key).map_err(|why| {
+        let mut panes = self.db.raw_iterator_opt(options);
+        let mut pane = PaneKey::default();
+        panes.seek_to_first();
+        while let Some((key, value)) = panes.item() {
+            pane.read(key).map_err(|why| {
                 Error::data(format!(
                     "the state in '{}' holds a key that is none ({why}); restore an earlier checkpoint folder or begin afresh",
                     self.dir.display()
                 ))
             })?;
-            visit(key, &value)?;
+            visit(&pane, value)?;
+            panes.next();
         }
-        Ok(())
+        panes.status().map_err(|error| self.explain(&error, "read"))
     }
 
     /// Memory of RocksDB: memtables, block cache, and what open tables keep.

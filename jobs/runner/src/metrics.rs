@@ -66,8 +66,18 @@ pub(crate) const METRICS: &[(&str, &str, &str)] = &[
         "Time since the last commit, or since a later look found nothing to seal. [job]",
     ),
     ("aqueduct_checkpoint_duration_seconds", "gauge", "From the cut to the durable record. [job]"),
-    ("aqueduct_checkpoint_pause_seconds", "histogram", "How long the slowest thread stood still for a cut. [job]"),
+    (
+        "aqueduct_checkpoint_pause_seconds",
+        "histogram",
+        "The longest time that a thread stood still for a checkpoint: for its cut, or for a portion of the state after it. [job]",
+    ),
     ("aqueduct_checkpoint_uploaded_bytes", "gauge", "Bytes uploaded for the last checkpoint. [job]"),
+    ("aqueduct_checkpoint_state_bytes_total", "counter", "Bytes of state files uploaded by this process. [job]"),
+    (
+        "aqueduct_checkpoint_changed_bytes_total",
+        "counter",
+        "Bytes of the changed state behind them, keys and values. [job]",
+    ),
     ("aqueduct_checkpoint_total_bytes", "gauge", "Bytes that the last checkpoint refers to. [job]"),
     ("aqueduct_checkpoint_commits_total", "counter", "Checkpoints committed by this process. [job]"),
     ("aqueduct_checkpoint_readbacks_total", "counter", "Writes whose outcome had to be read back. [job]"),
@@ -258,6 +268,8 @@ fn checkpoint(page: &mut Page, snapshot: &StatusSnapshot) {
     page.put("aqueduct_checkpoint_duration_seconds", &[], last.last_duration_ms.map(|ms| ms as f64 / 1e3));
     page.put_histogram("aqueduct_checkpoint_pause_seconds", &last.pauses);
     page.put("aqueduct_checkpoint_uploaded_bytes", &[], last.last_uploaded_bytes as f64);
+    page.put("aqueduct_checkpoint_state_bytes_total", &[], last.run_state_bytes as f64);
+    page.put("aqueduct_checkpoint_changed_bytes_total", &[], last.run_changed_bytes as f64);
     page.put("aqueduct_checkpoint_total_bytes", &[], last.last_total_bytes as f64);
     page.put("aqueduct_checkpoint_commits_total", &[], last.run_commits as f64);
     page.put("aqueduct_checkpoint_readbacks_total", &[], last.put_readbacks as f64);

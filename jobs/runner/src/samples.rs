@@ -90,6 +90,8 @@ fn checkpoint() -> CheckpointStatus {
         last_pause_us: Some(900),
         pauses: pauses(),
         last_uploaded_bytes: 1_024,
+        run_state_bytes: 9_000,
+        run_changed_bytes: 8_000,
         last_total_bytes: 4_096,
         run_commits: 4,
         put_readbacks: 1,

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// Commits between two collections of garbage: often enough that the folder stays small, seldom enough to cost nothing.
 const COLLECT_EVERY: u64 = 20;
 
+/// Panes that a reading thread writes down at a time for a checkpoint: one or two milliseconds.
+const PANES_PER_TURN: usize = 16_384;
+
 /// A setting of the job.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SettingDef {
@@ -196,6 +199,7 @@ pub(crate) fn parse(settings: &BTreeMap<String, String>, job: &JobFile) -> Resul
         max_backlog_bytes: values.bytes("aqueduct.outbox.max-bytes")?,
         max_buffered_bytes: values.bytes("aqueduct.seal.max-bytes")?,
         max_kept_exits: usize::try_from(values.whole("aqueduct.exits.max-rows", 0)?).unwrap_or(usize::MAX),
+        panes_per_turn: PANES_PER_TURN,
         discovery_interval: Some(values.duration("aqueduct.discovery.interval")?).filter(|every| !every.is_zero()),
         retained_checkpoints: usize::try_from(values.whole("state.checkpoints.num-retained", 1)?).unwrap_or(usize::MAX),
         collect_every: COLLECT_EVERY,

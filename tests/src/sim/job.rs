@@ -79,6 +79,7 @@ pub struct Shape {
     backlog: u64,
     buffered: u64,
     collect_every: u64,
+    panes_per_turn: usize,
 }
 
 impl Shape {
@@ -92,6 +93,7 @@ impl Shape {
             backlog: if random.below(4) == 0 { 3_000 } else { 1 << 20 },
             buffered: if random.below(4) == 0 { 2_000 } else { 1 << 20 },
             collect_every: 1 + random.below(8),
+            panes_per_turn: if random.below(4) == 0 { 10_000 } else { 1 + random.below(5) as usize },
         }
     }
 }
@@ -118,6 +120,7 @@ pub fn process(
         max_backlog_bytes: shape.backlog,
         max_buffered_bytes: shape.buffered,
         max_kept_exits: usize::MAX,
+        panes_per_turn: shape.panes_per_turn,
         discovery_interval: Some(Duration::from_millis(2_000)),
         retained_checkpoints: shape.retained,
         collect_every: shape.collect_every,

@@ -374,6 +374,7 @@ impl World {
             max_backlog_bytes: 1 << 20,
             max_buffered_bytes: 1 << 20,
             max_kept_exits: usize::MAX,
+            panes_per_turn: 2,
             discovery_interval: None,
             retained_checkpoints: 2,
             collect_every: 20,

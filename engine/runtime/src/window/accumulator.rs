@@ -1,10 +1,9 @@
 //! Accumulators as columns: one value per group, updated in batches, merged, encoded, finished.
 //!
-//! The encodings are ours and part of the state format (version 1), little-endian: `COUNT` i64; `SUM` seen:u8 and i128 or
-//! f64; `MIN`/`MAX` seen:u8 and i64, i128, f64 or (u32 length, bytes); `AVG` its sum as i128 or f64, and a count i64.
 //! Integer sums are kept in 128 bits, so that no order of rows can overflow; the result is checked when it is made.
 
 mod finish;
+mod stored;
 
 use super::keys::to_int64;
 use aqueduct_core::{Error, Result};
@@ -262,79 +261,6 @@ impl Accumulator {
         Ok(())
     }
 
-    /// Appends the state of `group` to `out`.
-    pub(crate) fn encode(&self, group: u32, out: &mut Vec<u8>) {
-        let group = group as usize;
-        match &self.values {
-            Values::Count(counts) => out.extend_from_slice(&counts[group].to_le_bytes()),
-            Values::SumWhole(values, seen) | Values::BestDecimal(values, seen) => {
-                out.push(u8::from(seen[group]));
-                out.extend_from_slice(&values[group].to_le_bytes());
-            }
-            Values::SumDouble(values, seen) | Values::BestDouble(values, seen) => {
-                out.push(u8::from(seen[group]));
-                out.extend_from_slice(&values[group].to_le_bytes());
-            }
-            Values::BestWhole(values, seen) => {
-                out.push(u8::from(seen[group]));
-                out.extend_from_slice(&values[group].to_le_bytes());
-            }
-            Values::BestText(values) => match &values[group] {
-                None => out.push(0),
-                Some(text) => {
-                    out.push(1);
-                    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
-                    out.extend_from_slice(text.as_bytes());
-                }
-            },
-            Values::AvgWhole(sums, counts) => {
-                out.extend_from_slice(&sums[group].to_le_bytes());
-                out.extend_from_slice(&counts[group].to_le_bytes());
-            }
-            Values::AvgDouble(sums, counts) => {
-                out.extend_from_slice(&sums[group].to_le_bytes());
-                out.extend_from_slice(&counts[group].to_le_bytes());
-            }
-        }
-    }
-
-    /// Reads one encoded state from the front of `cursor`, as the single group of a new accumulator of the same kind.
-    pub(crate) fn decode(&self, cursor: &mut &[u8]) -> Result<Accumulator> {
-        let values = match &self.values {
-            Values::Count(_) => Values::Count(vec![i64::from_le_bytes(fixed(cursor)?)]),
-            Values::SumWhole(..) | Values::BestDecimal(..) => {
-                let seen = vec![fixed::<1>(cursor)?[0] == 1];
-                let value = vec![i128::from_le_bytes(fixed(cursor)?)];
-                if matches!(self.values, Values::SumWhole(..)) {
-                    Values::SumWhole(value, seen)
-                } else {
-                    Values::BestDecimal(value, seen)
-                }
-            }
-            Values::SumDouble(..) | Values::BestDouble(..) => {
-                let seen = vec![fixed::<1>(cursor)?[0] == 1];
-                let value = vec![f64::from_le_bytes(fixed(cursor)?)];
-                if matches!(self.values, Values::SumDouble(..)) {
-                    Values::SumDouble(value, seen)
-                } else {
-                    Values::BestDouble(value, seen)
-                }
-            }
-            Values::BestWhole(..) => {
-                let seen = vec![fixed::<1>(cursor)?[0] == 1];
-                Values::BestWhole(vec![i64::from_le_bytes(fixed(cursor)?)], seen)
-            }
-            Values::BestText(_) => Values::BestText(vec![decode_text(cursor)?]),
-            Values::AvgWhole(..) => {
-                Values::AvgWhole(vec![i128::from_le_bytes(fixed(cursor)?)], vec![i64::from_le_bytes(fixed(cursor)?)])
-            }
-            Values::AvgDouble(..) => {
-                Values::AvgDouble(vec![f64::from_le_bytes(fixed(cursor)?)], vec![i64::from_le_bytes(fixed(cursor)?)])
-            }
-        };
-        Ok(Accumulator { values, greatest: self.greatest })
-    }
-
     /// Bytes per group, for memory accounting; texts are estimated.
     pub(crate) fn bytes_per_group(&self) -> usize {
         match &self.values {
@@ -346,26 +272,6 @@ impl Accumulator {
             Values::AvgDouble(..) => 16,
         }
     }
-}
-
-fn fixed<const N: usize>(cursor: &mut &[u8]) -> Result<[u8; N]> {
-    let (head, rest) = cursor.split_at_checked(N).ok_or_else(cut_off)?;
-    *cursor = rest;
-    head.try_into().map_err(|_| cut_off())
-}
-
-fn cut_off() -> Error {
-    Error::data("a stored accumulator is cut off: the state files are damaged; restore an older checkpoint")
-}
-
-fn decode_text(cursor: &mut &[u8]) -> Result<Option<Box<str>>> {
-    if fixed::<1>(cursor)?[0] == 0 {
-        return Ok(None);
-    }
-    let length = u32::from_le_bytes(fixed(cursor)?) as usize;
-    let (head, rest) = cursor.split_at_checked(length).ok_or_else(cut_off)?;
-    *cursor = rest;
-    Ok(Some(std::str::from_utf8(head).map_err(|_| cut_off())?.into()))
 }
 
 fn add(sum: i128, value: i128) -> Result<i128> {

@@ -25,7 +25,7 @@ fn folded(aggregate: &Aggregate, values: ArrayRef, filter: Option<BooleanArray>,
     accumulator
 }
 
-/// Encodes each group, decodes it again and merges it into an empty accumulator: the stored form must lose nothing.
+/// Encodes each group and adds it to an empty accumulator: the stored form must lose nothing.
 fn through_storage(accumulator: &Accumulator, aggregate: &Aggregate) -> Accumulator {
     let mut restored = Accumulator::new(aggregate).unwrap();
     restored.grow(3);
@@ -33,11 +33,12 @@ fn through_storage(accumulator: &Accumulator, aggregate: &Aggregate) -> Accumula
         let mut bytes = Vec::new();
         accumulator.encode(group, &mut bytes);
         let mut cursor = bytes.as_slice();
-        let one = restored.decode(&mut cursor).unwrap();
+        restored.absorb(group, &mut cursor).unwrap();
         assert!(cursor.is_empty(), "bytes left over");
-        restored.merge(&one, &[group]).unwrap();
         let cut = &bytes[..bytes.len() - 1];
-        assert!(restored.decode(&mut { cut }).is_err(), "a cut state must not be read");
+        let mut spoilt = Accumulator::new(aggregate).unwrap();
+        spoilt.grow(3);
+        assert!(spoilt.absorb(group, &mut { cut }).is_err(), "a cut state must not be read");
     }
     restored
 }

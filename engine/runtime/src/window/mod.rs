@@ -4,6 +4,7 @@
 //! coordinator.
 
 mod accumulator;
+mod changes;
 mod keys;
 mod operator;
 mod slice;

@@ -55,6 +55,8 @@ pub(crate) struct WindowOperator {
     plan: WindowAggregate,
     codec: KeyCodec,
     parts: BTreeMap<PartKey, Slice>,
+    /// Parts with panes of the last cut that are not written down yet.
+    pending: Vec<PartKey>,
     /// What overlapping windows share; unused where every slice belongs to one window.
     sliding: Sliding,
     /// Windows whose last millisecond is at most this have fired.
@@ -80,6 +82,7 @@ impl WindowOperator {
             plan,
             codec,
             parts: BTreeMap::new(),
+            pending: Vec::new(),
             sliding: Sliding::default(),
             fired_up_to,
             groups: Vec::new(),
@@ -229,11 +232,30 @@ impl WindowOperator {
         slice.restore(key, value, changed)
     }
 
-    /// Hands every pane that changed since the last call to `write`.
-    pub(crate) fn drain_changes(&mut self, mut write: impl FnMut(PartKey, &[u8], Vec<u8>)) {
-        for (part, slice) in &mut self.parts {
-            slice.drain_changes(|key, value| write(*part, key, value));
+    /// Cuts: every pane that changed until now is to be written down by [`WindowOperator::drain`], as it is now.
+    pub(crate) fn cut(&mut self) {
+        self.pending = self.parts.iter_mut().filter_map(|(part, slice)| slice.cut().then_some(*part)).collect();
+    }
+
+    /// Hands up to `limit` panes of the cut to `write` (part, key, state); returns how many. Between two cuts everything of the
+    /// first one is written down: until then no part may go.
+    pub(crate) fn drain(&mut self, limit: usize, mut write: impl FnMut(PartKey, &[u8], &[u8])) -> usize {
+        let mut written = 0;
+        while written < limit
+            && let Some(part) = self.pending.last().copied()
+        {
+            let Some(slice) = self.parts.get_mut(&part) else { break };
+            written += slice.drain(limit - written, |key, value| write(part, key, value));
+            if !slice.is_pending() {
+                self.pending.pop();
+            }
         }
+        written
+    }
+
+    /// Whether panes of the cut are still to be written down.
+    pub(crate) fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// Live panes and the bytes that they take.

@@ -141,16 +141,58 @@ fn every_kind_of_window_follows_its_definition() {
     }
 }
 
+/// The panes of a cut, written down one by one.
+fn cut(operator: &mut WindowOperator) -> Vec<(crate::window::PartKey, Vec<u8>, Vec<u8>)> {
+    let mut stored = Vec::new();
+    operator.cut();
+    while operator.is_pending() {
+        let written = operator.drain(1, |part, key, value| stored.push((part, key.to_vec(), value.to_vec())));
+        assert_eq!(written, 1);
+    }
+    stored
+}
+
+#[test]
+fn rows_that_come_while_a_cut_is_written_down_are_not_in_it() {
+    let plan = plan(WindowKind::Tumble { size: 10, offset: 0 });
+    let rows: Vec<(i64, String)> = (0..200).map(|row| (row % 20, format!("key {}", row / 4))).collect();
+    let rows: Vec<(i64, &str)> = rows.iter().map(|(time, key)| (*time, key.as_str())).collect();
+    let fold = |operator: &mut WindowOperator, rows: &[(i64, &str)]| {
+        let prepared = operator.prepare(&batch(rows)).unwrap();
+        operator.fold(&prepared, &vec![i64::MIN; rows.len()], &mut Vec::new()).unwrap();
+    };
+    let mut undisturbed = WindowOperator::new(plan.clone(), i64::MIN).unwrap();
+    fold(&mut undisturbed, &rows);
+    let mut expected = cut(&mut undisturbed);
+    expected.sort();
+
+    let mut operator = WindowOperator::new(plan, i64::MIN).unwrap();
+    fold(&mut operator, &rows);
+    operator.cut();
+    let mut stored = Vec::new();
+    let mut turn = 0;
+    while operator.is_pending() {
+        operator.drain(3, |part, key, value| stored.push((part, key.to_vec(), value.to_vec())));
+        // Old groups, new groups, and a new part.
+        fold(&mut operator, &[(turn % 30, "key 7"), (1, "key 49"), (11, "key 0"), (2, "late comer"), (95, "key 1")]);
+        turn += 1;
+    }
+    assert!(turn > 10, "it took {turn} turns");
+    stored.sort();
+    assert_eq!(stored, expected);
+    let again: Vec<i64> = cut(&mut operator).iter().map(|(part, ..)| part.0).collect();
+    assert!(again.contains(&90) && again.contains(&20), "what came meanwhile belongs to the next cut: {again:?}");
+}
+
 #[test]
 fn panes_survive_storage_and_partials_of_two_threads_merge() {
     let plan = plan(WindowKind::Hop { slide: 10, size: 20, offset: 0 });
     let mut first = WindowOperator::new(plan.clone(), i64::MIN).unwrap();
     let prepared = first.prepare(&batch(&[(5, "a"), (12, "a"), (15, "b")])).unwrap();
     first.fold(&prepared, &[i64::MIN; 3], &mut Vec::new()).unwrap();
-    let mut stored = Vec::new();
-    first.drain_changes(|part, key, value| stored.push((part, key.to_vec(), value)));
+    let stored = cut(&mut first);
     assert_eq!(stored.len(), 3);
-    first.drain_changes(|_, _, _| panic!("nothing changed since"));
+    assert!(cut(&mut first).is_empty(), "nothing changed since");
 
     let mut second = WindowOperator::new(plan.clone(), i64::MIN).unwrap();
     for (part, key, value) in &stored {

@@ -1,9 +1,10 @@
 //! One slice of event time: the keys seen in it and their accumulators, in memory.
 //!
-//! A slice is the unit of expiry: it is dropped whole. Which groups changed since the last checkpoint is remembered here;
-//! writing them down is not done here.
+//! A slice is the unit of expiry: it is dropped whole. What checkpoints need of its groups is encoded here; where that goes is not
+//! known here.
 
 use super::accumulator::{Accumulator, Argument};
+use super::changes::Changes;
 use super::keys::{KeyColumns, KeyTable};
 use aqueduct_core::{Error, Result};
 use aqueduct_plan::Aggregate;
@@ -13,13 +14,13 @@ use arrow::array::Array;
 pub(crate) const STATE_VERSION: u8 = 1;
 
 /// Keys and accumulators of one slice.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Slice {
     keys: KeyTable,
     accumulators: Vec<Accumulator>,
-    /// Groups changed since the last checkpoint; `is_dirty` avoids listing one twice.
-    dirty: Vec<u32>,
-    is_dirty: Vec<bool>,
+    /// The accumulators have room for so many groups.
+    room: usize,
+    changes: Changes,
     /// True once some group was written to the state store: then expiry must delete there too.
     pub(crate) stored: bool,
 }
@@ -28,7 +29,18 @@ impl Slice {
     /// An empty slice for these aggregates.
     pub(crate) fn new(aggregates: &[Aggregate]) -> Result<Self> {
         let accumulators = aggregates.iter().map(Accumulator::new).collect::<Result<Vec<_>>>()?;
-        Ok(Self { keys: KeyTable::default(), accumulators, dirty: Vec::new(), is_dirty: Vec::new(), stored: false })
+        Ok(Self { keys: KeyTable::default(), accumulators, room: 0, changes: Changes::default(), stored: false })
+    }
+
+    /// The same contents as a total of its own, which no checkpoint knows.
+    pub(crate) fn total(&self) -> Self {
+        Self {
+            keys: self.keys.clone(),
+            accumulators: self.accumulators.clone(),
+            room: self.room,
+            changes: Changes::default(),
+            stored: false,
+        }
     }
 
     /// Folds some rows of a batch. `groups` and `scratch` are buffers of the caller.
@@ -60,28 +72,20 @@ impl Slice {
             groups.push(self.keys.intern(scratch)?);
         }
         self.grow();
-        for (accumulator, argument) in self.accumulators.iter_mut().zip(arguments) {
+        let Self { accumulators, changes, .. } = self;
+        changes.save(groups, |group, out| encode(accumulators, group, out));
+        for (accumulator, argument) in accumulators.iter_mut().zip(arguments) {
             accumulator.update(argument, rows, groups)?;
         }
-        for group in groups.iter() {
-            self.mark(*group);
-        }
+        groups.iter().for_each(|group| changes.mark(*group));
         Ok(())
     }
 
     fn grow(&mut self) {
         let groups = self.keys.len();
-        if self.is_dirty.len() < groups {
+        if self.room < groups {
             self.accumulators.iter_mut().for_each(|accumulator| accumulator.grow(groups));
-            self.is_dirty.resize(groups, false);
-        }
-    }
-
-    fn mark(&mut self, group: u32) {
-        let flag = &mut self.is_dirty[group as usize];
-        if !*flag {
-            *flag = true;
-            self.dirty.push(group);
+            self.room = groups;
         }
     }
 
@@ -109,27 +113,36 @@ impl Slice {
             )));
         }
         for accumulator in &mut self.accumulators {
-            let stored = accumulator.decode(&mut cursor)?;
-            accumulator.merge(&stored, &[group])?;
+            accumulator.absorb(group, &mut cursor)?;
         }
         if changed {
-            self.mark(group);
+            self.changes.mark(group);
         } else {
             self.stored = true;
         }
         Ok(())
     }
 
-    /// Hands every changed group's key and encoded state to `write`, and forgets that they changed.
-    pub(crate) fn drain_changes(&mut self, mut write: impl FnMut(&[u8], Vec<u8>)) {
-        for group in std::mem::take(&mut self.dirty) {
-            self.is_dirty[group as usize] = false;
-            let mut value = Vec::with_capacity(1 + self.accumulators.len() * 17);
-            value.push(STATE_VERSION);
-            self.accumulators.iter().for_each(|accumulator| accumulator.encode(group, &mut value));
-            write(self.keys.key(group), value);
-            self.stored = true;
-        }
+    /// Cuts: what changed until now is to be written down by [`Slice::drain`], as it is now. True when that is anything.
+    pub(crate) fn cut(&mut self) -> bool {
+        let any = self.changes.cut();
+        self.stored |= any;
+        any
+    }
+
+    /// Hands keys and encoded states of up to `limit` groups of the cut to `write`; returns how many.
+    pub(crate) fn drain(&mut self, limit: usize, mut write: impl FnMut(&[u8], &[u8])) -> usize {
+        let Self { keys, accumulators, changes, .. } = self;
+        changes.drain(
+            limit,
+            |group, out| encode(accumulators, group, out),
+            |group, value| write(keys.key(group), value),
+        )
+    }
+
+    /// Whether groups of the cut are still to be written down.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.changes.is_pending()
     }
 
     /// Keys and result columns, sorted by key bytes, so that the same contents give the same rows in the same order.
@@ -157,6 +170,12 @@ impl Slice {
     /// Bytes held, from counters.
     pub(crate) fn bytes(&self) -> usize {
         let per_group: usize = self.accumulators.iter().map(Accumulator::bytes_per_group).sum();
-        self.keys.bytes() + self.keys.len() * (per_group + 1) + self.dirty.capacity() * 4
+        self.keys.bytes() + self.keys.len() * per_group + self.changes.bytes()
     }
+}
+
+/// A group's state as it is stored.
+fn encode(accumulators: &[Accumulator], group: u32, out: &mut Vec<u8>) {
+    out.push(STATE_VERSION);
+    accumulators.iter().for_each(|accumulator| accumulator.encode(group, out));
 }

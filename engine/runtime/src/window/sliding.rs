@@ -49,7 +49,7 @@ impl Sliding {
             self.turn(kind, end, from, parts)?;
         }
         let (total_from, mut whole) = match self.front.last() {
-            Some((start, total)) => (*start, total.clone()),
+            Some((start, total)) => (*start, total.total()),
             None => (end, Slice::new(aggregates)?),
         };
         if let Some(back) = &self.back {
@@ -73,7 +73,7 @@ impl Sliding {
             if start > self.front_up_to {
                 match &mut self.back {
                     Some(back) => back.merge(part)?,
-                    None => self.back = Some(part.clone()),
+                    None => self.back = Some(part.total()),
                 }
                 continue;
             }
@@ -96,7 +96,7 @@ impl Sliding {
                 if let (Some(total), Some(last)) = (&total, last)
                     && (slices - 1) % stride == 0
                 {
-                    self.front.push((last, total.clone()));
+                    self.front.push((last, total.total()));
                 }
                 slices += 1;
                 last = Some(*start);
@@ -105,7 +105,7 @@ impl Sliding {
                 Some(total) => total.merge(part)?,
                 None => {
                     self.front_up_to = *start;
-                    total = Some(part.clone());
+                    total = Some(part.total());
                 }
             }
         }

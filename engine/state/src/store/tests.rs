@@ -24,7 +24,7 @@ fn all(store: &StateStore) -> Panes {
     let mut found = Vec::new();
     store
         .scan(&mut |key, value| {
-            found.push((key, value.to_vec()));
+            found.push((key.clone(), value.to_vec()));
             Ok(())
         })
         .unwrap();
@@ -105,7 +105,7 @@ fn a_retired_slice_goes_whole_and_nothing_else_goes() {
         .write(PaneBatch {
             delete_slices: vec![slice(1, 0), slice(2, 60)],
             deletes: vec![],
-            puts: vec![survivor.clone()],
+            puts: [survivor.clone()].into_iter().collect(),
         })
         .unwrap();
     let left = all(&store);
@@ -148,7 +148,9 @@ fn a_restored_store_goes_on() {
     for life in 1..6 {
         for round in 0..5_u8 {
             let key = pane(1, 0, &format!("{life}-{round}"));
-            store.write(PaneBatch { puts: vec![(key.clone(), vec![round])], ..PaneBatch::default() }).unwrap();
+            store
+                .write(PaneBatch { puts: [(key.clone(), [round])].into_iter().collect(), ..PaneBatch::default() })
+                .unwrap();
             expected.insert(key, vec![round]);
             store.snapshot(&dir.path().join(format!("snap-{life}"))).unwrap();
         }

@@ -235,6 +235,20 @@ impl Kafka {
         records
     }
 
+    /// Records of committed transactions as they come, from the first one on.
+    pub fn follow(&self, topic: &str) -> Follower {
+        let mut config = self.client(Listener::Plain);
+        config.set("group.id", "aqueduct-tests-follower").set("enable.auto.commit", "false");
+        config.set("isolation.level", "read_committed").set("fetch.wait.max.ms", "10");
+        let consumer: BaseConsumer = config.create().expect("the settings are ours");
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions(&consumer, topic) {
+            list.add_partition_offset(topic, partition, Offset::Beginning).expect("a plain offset");
+        }
+        consumer.assign(&list).unwrap_or_else(|e| panic!("follow {topic}: {e}"));
+        Follower { consumer }
+    }
+
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         self.client(Listener::Plain).create().expect("the settings are ours")
     }
@@ -283,6 +297,27 @@ fn consumed(message: &impl Message) -> Consumed {
         value: message.payload().map(<[u8]>::to_vec),
         timestamp_ms: message.timestamp().to_millis(),
         headers,
+    }
+}
+
+/// Reads a topic that grows.
+pub struct Follower {
+    consumer: BaseConsumer,
+}
+
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follower").finish_non_exhaustive()
+    }
+}
+
+impl Follower {
+    /// The next record, if one comes within that time.
+    pub fn next(&self, within: Duration) -> Option<Consumed> {
+        match self.consumer.poll(within)? {
+            Ok(message) => Some(consumed(&message)),
+            Err(e) => panic!("follow: {e}"),
+        }
     }
 }
 
