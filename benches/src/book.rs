@@ -60,12 +60,67 @@ pub(crate) struct LeastHeap {
     pub(crate) millions: f64,
 }
 
+/// What state costs with so many keys, without a broker.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub(crate) struct StateEntry {
+    pub(crate) keys: u64,
+    pub(crate) date: String,
+    pub(crate) machine: String,
+    pub(crate) commit: String,
+    pub(crate) command: String,
+    /// Of each run whose CPU is measured.
+    pub(crate) millions: f64,
+    /// Checkpoints whose pauses were looked at, one each second.
+    pub(crate) cuts: u64,
+    /// 99 of 100 pauses took no longer.
+    pub(crate) pause_ms: f64,
+    /// What a checkpoint each 10 s adds to the CPU time, per cent, per round.
+    pub(crate) checkpoint_percent: Vec<f64>,
+    /// Bytes of state files uploaded for each byte of changed state.
+    pub(crate) uploaded_to_changed: f64,
+    /// Peak memory with ten keys, and with all of them.
+    pub(crate) base_mib: f64,
+    pub(crate) peak_mib: f64,
+    pub(crate) bytes_per_key: f64,
+    /// Size of the checkpoint that was restored, and the time of each restore.
+    pub(crate) state_mib: f64,
+    pub(crate) restore_ms: Vec<f64>,
+    /// How many times as fast two threads on two processors are, per round.
+    pub(crate) second_core: Vec<f64>,
+}
+
+/// How soon the main job's windows were seen in one sink, at one load.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub(crate) struct LatencyEntry {
+    /// Per cent of what the job can do.
+    pub(crate) load: u32,
+    /// Records a second.
+    pub(crate) rate: i64,
+    pub(crate) sink: String,
+    /// Windows that ended, and those of them that were not seen.
+    pub(crate) windows: usize,
+    pub(crate) missing: usize,
+    /// From the watermark's passing to the sight of the rows.
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) most_ms: f64,
+    pub(crate) parallelism: u32,
+    pub(crate) date: String,
+    pub(crate) machine: String,
+    pub(crate) commit: String,
+    pub(crate) command: String,
+}
+
 /// Everything that is kept.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
 pub(crate) struct Book {
     pub(crate) entries: Vec<Entry>,
     #[serde(default)]
     pub(crate) least_heaps: Vec<LeastHeap>,
+    #[serde(default)]
+    pub(crate) states: Vec<StateEntry>,
+    #[serde(default)]
+    pub(crate) latencies: Vec<LatencyEntry>,
 }
 
 impl Book {
@@ -87,13 +142,13 @@ impl Book {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn write(&self, path: &Path) -> Result<(), String> {
-        let line = |value: serde_json::Result<String>| value.map_err(|error| error.to_string());
-        let entries: Result<Vec<String>, String> =
-            self.entries.iter().map(|entry| line(serde_json::to_string(entry))).collect();
-        let heaps: Result<Vec<String>, String> =
-            self.least_heaps.iter().map(|heap| line(serde_json::to_string(heap))).collect();
-        let text =
-            format!("{{\"entries\":[\n{}\n],\"least_heaps\":[\n{}\n]}}\n", entries?.join(",\n"), heaps?.join(",\n"));
+        let text = format!(
+            "{{\"entries\":[\n{}\n],\"least_heaps\":[\n{}\n],\"states\":[\n{}\n],\"latencies\":[\n{}\n]}}\n",
+            lines(&self.entries)?,
+            lines(&self.least_heaps)?,
+            lines(&self.states)?,
+            lines(&self.latencies)?
+        );
         std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
     }
 
@@ -114,6 +169,25 @@ impl Book {
             None => self.least_heaps.push(heap),
         }
     }
+
+    /// The same for what state costs.
+    pub(crate) fn put_state(&mut self, state: StateEntry) {
+        self.states.retain(|old| old.keys != state.keys);
+        self.states.push(state);
+        self.states.sort_by_key(|state| state.keys);
+    }
+
+    /// The same for latencies.
+    pub(crate) fn put_latency(&mut self, entry: LatencyEntry) {
+        self.latencies.retain(|old| (old.load, &old.sink) != (entry.load, &entry.sink));
+        self.latencies.push(entry);
+        self.latencies.sort_by(|a, b| (a.load, &a.sink).cmp(&(b.load, &b.sink)));
+    }
+}
+
+fn lines(values: &[impl Serialize]) -> Result<String, String> {
+    let lines: Result<Vec<String>, _> = values.iter().map(serde_json::to_string).collect();
+    Ok(lines.map_err(|error| error.to_string())?.join(",\n"))
 }
 
 /// The middle of some numbers; of an even count the mean of both.

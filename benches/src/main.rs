@@ -6,12 +6,14 @@
 mod answers;
 mod book;
 mod heaps;
+mod latency;
 mod machine;
 mod measure;
 mod peers;
 mod plot;
 mod report;
 mod rounds;
+mod state;
 mod systems;
 mod tap;
 mod topics;
@@ -64,6 +66,18 @@ struct Arguments {
     /// Instead of rounds: the smallest heap with which Flink finishes.
     #[arg(long)]
     heaps: bool,
+    /// Instead of rounds: what state of so many keys costs, without a broker; its runs read eight times as many records.
+    #[arg(long)]
+    state: bool,
+    /// Instead of rounds: how soon the main job's windows are seen in each sink.
+    #[arg(long)]
+    latency: bool,
+    /// Loads for that, per cent of what the job can do.
+    #[arg(long, value_delimiter = ',', default_values_t = [20_u32, 50, 80])]
+    loads: Vec<u32>,
+    /// Seconds at each load.
+    #[arg(long, default_value_t = 300)]
+    seconds: u64,
     /// Minutes after which a run is given up.
     #[arg(long, default_value_t = 30)]
     limit: u64,
@@ -140,6 +154,12 @@ fn main() -> ExitCode {
 /// Measures and writes after each kind of topic, so that a run that is broken off keeps what it has. Returns what was void.
 fn run(arguments: &Arguments) -> Result<Vec<String>, String> {
     let mut book = Book::read(&arguments.folder.join("results.json"))?;
+    if arguments.state {
+        return measure_state(arguments, &mut book);
+    }
+    if arguments.latency {
+        return measure_latency(arguments, &mut book);
+    }
     let wanted = arguments.systems()?;
     let homes = fetch(&wanted);
     let there = |system: &System| !matches!(system, System::Peer(peer) if !homes.contains_key(peer));
@@ -163,6 +183,28 @@ fn run(arguments: &Arguments) -> Result<Vec<String>, String> {
     }
     print!("{}", report::text(&book));
     Ok(voids)
+}
+
+/// The same for state alone.
+fn measure_state(arguments: &Arguments, book: &mut Book) -> Result<Vec<String>, String> {
+    for keys in &arguments.keys {
+        book.put_state(state::measure(*keys, arguments)?);
+        if !arguments.dry {
+            write(arguments, book)?;
+        }
+    }
+    print!("{}", report::text(book));
+    Ok(Vec::new())
+}
+
+/// The same for latencies.
+fn measure_latency(arguments: &Arguments, book: &mut Book) -> Result<Vec<String>, String> {
+    latency::measure(arguments)?.into_iter().for_each(|entry| book.put_latency(entry));
+    if !arguments.dry {
+        write(arguments, book)?;
+    }
+    print!("{}", report::text(book));
+    Ok(Vec::new())
 }
 
 /// Where the peers' programs are; who cannot be had is named and left out.

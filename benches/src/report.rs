@@ -2,7 +2,7 @@
 
 use crate::book::{Book, Entry, Figures, median};
 use crate::systems::System;
-use crate::topics::{Kind, Question};
+use crate::topics::{Kind, Question, grouped};
 use std::collections::BTreeSet;
 
 /// The whole file.
@@ -13,6 +13,8 @@ pub(crate) fn text(book: &Book) -> String {
         out.push_str(&section(book, kind, parallelism));
     }
     out.push_str(&least_heaps(book));
+    out.push_str(&states(book));
+    out.push_str(&latencies(book));
     out.push_str(&origin(book));
     out
 }
@@ -109,13 +111,74 @@ fn least_heaps(book: &Book) -> String {
     out
 }
 
+fn states(book: &Book) -> String {
+    if book.states.is_empty() {
+        return String::new();
+    }
+    let mut out = "\n## State, without a broker\n\n\
+        One integer key, five aggregates, one thread; see [NOTES.md](NOTES.md).\n\n\
+        | keys | pause, p99, at most | checkpoints each 10 s add | bytes uploaded per byte changed | peak, MiB | memory of a key | \
+        restore | of a checkpoint of | second core | measured |\n|---|---|---|---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for state in &book.states {
+        let middle = |values: &[f64]| median(values.iter().copied()).unwrap_or(f64::NAN);
+        out.push_str(&format!(
+            "| {} | {} ms, {} cuts | {:.1} % | {:.2} | {:.0}; with ten keys {:.0} | {:.0} B | {:.0} ms | {:.0} MiB | {:.2} x | {}, {} \
+             rounds of {} M |\n",
+            grouped(state.keys),
+            state.pause_ms,
+            state.cuts,
+            middle(&state.checkpoint_percent),
+            state.uploaded_to_changed,
+            state.peak_mib,
+            state.base_mib,
+            state.bytes_per_key,
+            middle(&state.restore_ms),
+            state.state_mib,
+            middle(&state.second_core),
+            state.date,
+            state.checkpoint_percent.len(),
+            state.millions
+        ));
+    }
+    out
+}
+
+fn latencies(book: &Book) -> String {
+    if book.latencies.is_empty() {
+        return String::new();
+    }
+    let mut out = "\n## How soon a window is seen\n\n\
+        The main job with all its sinks; from the moment at which the watermark passes a window's end, by the sender's timetable, to the \
+        moment at which its rows are seen.\n\n\
+        | load | records/s | sink | windows | p50 | p99 | longest | measured |\n|---|---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for entry in &book.latencies {
+        let missing = if entry.missing == 0 { String::new() } else { format!(", {} not seen", entry.missing) };
+        out.push_str(&format!(
+            "| {} % | {} | {} | {}{missing} | {:.0} ms | {:.0} ms | {:.0} ms | {} |\n",
+            entry.load,
+            grouped(entry.rate.unsigned_abs()),
+            entry.sink,
+            entry.windows,
+            entry.p50_ms,
+            entry.p99_ms,
+            entry.most_ms,
+            entry.date
+        ));
+    }
+    out
+}
+
 /// By which command, of which state, on which machine.
 fn origin(book: &Book) -> String {
-    let rows: BTreeSet<String> = book
-        .entries
-        .iter()
-        .map(|entry| format!("| {} | `{}` | {} | {} |\n", entry.date, entry.command, entry.commit, entry.machine))
-        .collect();
+    let row = |date: &str, command: &str, commit: &str, machine: &str| {
+        format!("| {date} | `{command}` | {commit} | {machine} |\n")
+    };
+    let entries = book.entries.iter().map(|entry| row(&entry.date, &entry.command, &entry.commit, &entry.machine));
+    let states = book.states.iter().map(|state| row(&state.date, &state.command, &state.commit, &state.machine));
+    let seen = book.latencies.iter().map(|entry| row(&entry.date, &entry.command, &entry.commit, &entry.machine));
+    let rows: BTreeSet<String> = entries.chain(states).chain(seen).collect();
     let steal = book.entries.iter().flat_map(|entry| &entry.rounds).map(|figures| figures.steal).fold(0.0, f64::max);
     let rows: String = rows.into_iter().collect();
     format!(

@@ -1,0 +1,232 @@
+//! What state costs, without a broker: pauses and price of checkpoints, memory of a key, time to restore, a second core.
+//!
+//! The job is `workloads/state.sql`; its rows are compared nowhere here, because the tests do that.
+
+use crate::book::StateEntry;
+use crate::systems::workload;
+use crate::{Arguments, machine, measure};
+use aqueduct_tests::main_job;
+use aqueduct_tests::services::daemon::{Daemon, Scratch, free_port};
+use aqueduct_tests::services::http;
+use aqueduct_tests::watch::{number, peak_mib};
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Cuts whose pauses are looked at, and the longest time for them: of much state, a checkpoint takes seconds.
+const CUTS: u64 = 100;
+const CUTTING: Duration = Duration::from_secs(300);
+/// Records for each key before anything is looked at: all but one of a hundred and fifty keys have come then.
+const RECORDS_PER_KEY: u64 = 5;
+/// Restores of one checkpoint.
+const RESTORES: usize = 3;
+/// An input that does not end while somebody looks.
+const ENDLESS: u64 = 1 << 40;
+
+/// A job that reads made-up records.
+struct Run<'a> {
+    scratch: &'a Scratch,
+    keys: u64,
+    interval: &'a str,
+    parallelism: u32,
+    /// Processors that it may use; empty for all.
+    cores: &'a str,
+}
+
+impl Run<'_> {
+    fn command(&self, rows: u64, http: Option<u16>) -> Command {
+        let mut command = if self.cores.is_empty() {
+            Command::new(main_job::binary())
+        } else {
+            let mut command = Command::new("taskset");
+            command.args(["-c", self.cores]).arg(main_job::binary());
+            command
+        };
+        command.arg("run").arg(workload("state")).args(["--set", &format!("ROWS={rows}")]);
+        command.args(["--set", &format!("LAST_KEY={}", self.keys - 1)]);
+        command.args(["-D", &format!("execution.checkpointing.interval={}", self.interval)]);
+        command.args(["--checkpoint-dir", "checkpoints", "--log-format", "text"]);
+        command.args(["--parallelism", &self.parallelism.to_string()]);
+        if let Some(port) = http {
+            command.args(["--http", &format!("127.0.0.1:{port}")]);
+        }
+        command.current_dir(self.scratch.path()).env("TMPDIR", self.scratch.path());
+        command
+    }
+
+    /// CPU and time of a run over so many records.
+    fn cost(&self, rows: u64, limit: Duration) -> Result<measure::Usage, String> {
+        let log = self.scratch.path().join("log");
+        let _ = std::fs::remove_dir_all(self.scratch.path().join("checkpoints"));
+        let usage = measure::run(&mut self.command(rows, None), &log, limit).map_err(|error| error.to_string())?;
+        usage.success.then_some(usage).ok_or_else(|| format!("state: {}", text(&log)))
+    }
+
+    fn start(&self) -> Watched {
+        let port = free_port();
+        let log = self.scratch.path().join("log");
+        Watched { daemon: Daemon::spawn("aqueduct", self.command(ENDLESS, Some(port)), &log), port }
+    }
+}
+
+/// A run whose status is looked at.
+struct Watched {
+    daemon: Daemon,
+    port: u16,
+}
+
+impl Watched {
+    /// Polls until the status is as wanted, or time is over, and returns the last one.
+    fn until(&mut self, within: Duration, mut ready: impl FnMut(&Value) -> bool) -> Result<Value, String> {
+        let begun = Instant::now();
+        let mut last = Value::Null;
+        loop {
+            if let Ok(reply) = http::get(&format!("http://127.0.0.1:{}/status", self.port)) {
+                last = reply.json();
+                if ready(&last) {
+                    return Ok(last);
+                }
+            }
+            if self.daemon.wait(Duration::from_millis(50)).is_some() {
+                return Err(format!("state: the job ended:\n{}", self.daemon.log_tail()));
+            }
+            if begun.elapsed() > within {
+                return Ok(last);
+            }
+        }
+    }
+}
+
+/// Everything about so many keys.
+///
+/// # Errors
+/// A run failed.
+pub(crate) fn measure(keys: u64, arguments: &Arguments) -> Result<StateEntry, String> {
+    let limit = Duration::from_secs(arguments.limit * 60);
+    let small = Scratch::new("bench-state");
+    let base = look(&Run { scratch: &small, keys: 10, interval: "1 s", parallelism: 1, cores: "" }, 10)?;
+    let scratch = Scratch::new("bench-state");
+    let run = Run { scratch: &scratch, keys, interval: "1 s", parallelism: 1, cores: "" };
+    let looked = look(&run, CUTS)?;
+    eprintln!("{keys} keys: {} cuts, peak {} MiB, {} panes", looked.cuts, looked.peak_mib, looked.panes);
+    let restores = (0..RESTORES).map(|_| restore(&run)).collect::<Result<Vec<_>, _>>()?;
+    let rows = (arguments.millions * 8e6) as u64;
+    let (mut prices, mut cores) = (Vec::new(), Vec::new());
+    for round in 0..arguments.rounds {
+        prices.push(price(&run, rows, limit, round)?);
+        cores.push(second_core(&run, rows, limit)?);
+        eprintln!("{keys} keys, round {round}: checkpoints {:+.1} %, second core {:.2}", prices[round], cores[round]);
+    }
+    Ok(StateEntry {
+        keys,
+        date: machine::today(),
+        machine: machine::description(),
+        commit: machine::commit(),
+        command: machine::command(),
+        millions: rows as f64 / 1e6,
+        cuts: looked.cuts,
+        pause_ms: looked.pause_ms,
+        checkpoint_percent: prices,
+        uploaded_to_changed: looked.uploaded_to_changed,
+        base_mib: base.peak_mib as f64,
+        peak_mib: looked.peak_mib as f64,
+        bytes_per_key: (looked.peak_mib as f64 - base.peak_mib as f64) * 1_048_576.0 / looked.panes as f64,
+        state_mib: looked.state_mib,
+        restore_ms: restores,
+        second_core: cores,
+    })
+}
+
+/// What a run told of itself.
+struct Looked {
+    cuts: u64,
+    panes: u64,
+    peak_mib: u64,
+    pause_ms: f64,
+    uploaded_to_changed: f64,
+    state_mib: f64,
+}
+
+/// Lets a job run until it has cut often enough with all its keys, and stops it, so that its checkpoint is whole.
+fn look(run: &Run<'_>, cuts: u64) -> Result<Looked, String> {
+    let mut watched = run.start();
+    let full = |status: &Value| number(status, "run_records") > run.keys * RECORDS_PER_KEY;
+    watched.until(CUTTING, full)?;
+    let status = watched.until(CUTTING, |status| number(&status["checkpoint"], "run_commits") >= cuts)?;
+    let peak_mib = peak_mib(watched.daemon.pid());
+    watched.daemon.signal(libc::SIGTERM);
+    let ended = watched.daemon.wait(Duration::from_secs(120));
+    if !ended.is_some_and(|status| status.success()) {
+        return Err(format!("state: a stop ended with {ended:?}:\n{}", watched.daemon.log_tail()));
+    }
+    let checkpoint = &status["checkpoint"];
+    let queries = status["queries"].as_array().cloned().unwrap_or_default();
+    Ok(Looked {
+        cuts: number(checkpoint, "run_commits"),
+        panes: queries.iter().map(|query| number(query, "panes")).sum::<u64>().max(1),
+        peak_mib,
+        pause_ms: quantile_ms(&checkpoint["pauses"], 0.99),
+        uploaded_to_changed: number(checkpoint, "run_state_bytes") as f64
+            / number(checkpoint, "run_changed_bytes").max(1) as f64,
+        state_mib: number(checkpoint, "last_total_bytes") as f64 / 1_048_576.0,
+    })
+}
+
+/// The upper end of the step of a histogram in which a quantile lies, milliseconds.
+fn quantile_ms(histogram: &Value, quantile: f64) -> f64 {
+    let counts: Vec<u64> = histogram["counts"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+    let all = counts.iter().sum::<u64>() + number(histogram, "above");
+    let mut left = (all as f64 * quantile).ceil() as u64;
+    for (count, step_us) in counts.iter().zip(aqueduct_runtime::STEPS_US) {
+        if left <= *count {
+            return step_us as f64 / 1e3;
+        }
+        left -= count;
+    }
+    f64::INFINITY
+}
+
+/// Milliseconds that a start from the checkpoint took to have its state.
+fn restore(run: &Run<'_>) -> Result<f64, String> {
+    let mut watched = run.start();
+    let restored = |status: &Value| status["checkpoint"]["restore_ms"].is_u64();
+    let status = watched.until(Duration::from_secs(120), restored)?;
+    watched.daemon.kill();
+    status["checkpoint"]["restore_ms"].as_f64().ok_or_else(|| "state: nothing was restored".to_owned())
+}
+
+/// What a checkpoint each 10 s adds to the CPU time of a run without any, per cent.
+fn price(run: &Run<'_>, rows: u64, limit: Duration, round: usize) -> Result<f64, String> {
+    let scratch = Scratch::new("bench-price");
+    let cost = |interval| Run { scratch: &scratch, interval, ..*run }.cost(rows, limit).map(|usage| usage.cpu);
+    // The one that comes first changes from round to round.
+    let (with, without) = if round.is_multiple_of(2) {
+        let with = cost("10 s")?;
+        (with, cost("1 h")?)
+    } else {
+        let without = cost("1 h")?;
+        (cost("10 s")?, without)
+    };
+    Ok((with.as_secs_f64() / without.as_secs_f64() - 1.0) * 100.0)
+}
+
+/// How many times as fast two reading threads on two processors are as one on one.
+fn second_core(run: &Run<'_>, rows: u64, limit: Duration) -> Result<f64, String> {
+    let scratch = Scratch::new("bench-cores");
+    let rate = |parallelism, cores| {
+        let run = Run { scratch: &scratch, interval: "10 s", parallelism, cores, ..*run };
+        let brief = run.cost(rows / 5, limit)?;
+        let whole = run.cost(rows, limit)?;
+        Ok::<f64, String>(1.0 / (whole.wall - brief.wall).as_secs_f64())
+    };
+    Ok(rate(2, "0,1")? / rate(1, "0")?)
+}
+
+fn text(log: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;
