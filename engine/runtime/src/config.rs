@@ -28,6 +28,10 @@ pub struct Settings {
     pub max_buffered_bytes: u64,
     /// Late rows and dead letters kept per epoch and query (all are counted).
     pub max_kept_exits: usize,
+    /// `taskmanager.memory.managed.size`: bytes of keys and aggregates in memory; what is more goes to the state store.
+    pub max_state_bytes: u64,
+    /// Keys of windows that fire from there in one epoch, at least 1.
+    pub max_fired_keys: usize,
     /// Changed panes that a thread writes down at a time, for a checkpoint, before it reads on; at least 1.
     pub panes_per_turn: usize,
     /// How often new splits are looked for; `None` is never.

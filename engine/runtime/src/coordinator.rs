@@ -3,17 +3,20 @@
 //! It moves no rows. Windows fire only here: it picks the watermark up to which they fire BEFORE it asks the threads to
 //! cut, so that a cut needs no second round between threads.
 
+use crate::barrier::{Barrier, Committed};
 use crate::config::Settings;
-use crate::epochs::{Barrier, Committed, Epochs};
+use crate::epochs::Epochs;
 use crate::host::{self, Answer, received};
 use crate::looks::{self, CHECKING, Found, LOOKING};
-use crate::progress::{Command, Cut, Event, SourceCounts, SplitProgress, WorkerProgress, shard_watermark};
+use crate::pressure;
+use crate::progress::{Command, Cut, Event, SourceCounts, Space, SplitProgress, WorkerProgress, shard_watermark};
 use crate::repeat;
 use crate::start::{Started, with_source};
 use crate::status::{JobState, StatusBoard, StatusSnapshot};
 use crate::view;
+use crate::window::PartKey;
 use aqueduct_core::{Error, EventTime, Result, SplitStart};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -73,6 +76,10 @@ pub(crate) struct Coordinator {
     sealed_records: u64,
     /// The newest request to seal that is fulfilled.
     answered: u64,
+    /// Per query: parts that are in the state store for want of memory.
+    spilled: Vec<BTreeSet<PartKey>>,
+    /// Windows that fire from there have more keys to show.
+    unfired: bool,
     /// Wall time of the last look that found nothing to seal.
     secured_at_ms: Option<i64>,
 }
@@ -81,6 +88,8 @@ impl Coordinator {
     pub(crate) fn new(mut started: Started, settings: Settings, status: Arc<StatusBoard>) -> Self {
         let now = started.clock.steady();
         let epochs = started.take_epochs();
+        let stored = epochs.as_ref().map(|epochs| (epochs.stored.open.clone(), epochs.stored.is_firing()));
+        let (epochs_spilled, unfired) = stored.unwrap_or_default();
         let bounded =
             started.sources.iter().all(|source| source.lock().unwrap_or_else(PoisonError::into_inner).bounded());
         Self {
@@ -101,6 +110,8 @@ impl Coordinator {
             stop_asked: None,
             sealed_records: 0,
             answered: 0,
+            spilled: epochs_spilled,
+            unfired,
             secured_at_ms: None,
         }
     }
@@ -233,10 +244,10 @@ impl Coordinator {
         all
     }
 
-    /// Reading waits while a sink is far behind or the store does not take an epoch.
+    /// Reading waits while a sink is far behind, the store does not take an epoch, or state has to leave memory first.
     fn throttle(&self, now: Duration) {
         let backlog =
-            self.started.deliveries.iter().any(|delivery| delivery.backlog_bytes() > self.settings.max_backlog_bytes);
+            pressure::of_sinks(&self.started, &self.settings) || pressure::of_state(&self.started, &self.settings);
         let slow = self.sealing.is_some()
             && now.saturating_sub(self.last_seal) > SLOW_SEAL.max(self.settings.checkpoint_interval * 2);
         self.started.job.paused.store(backlog || slow, Ordering::Relaxed);
@@ -249,8 +260,11 @@ impl Coordinator {
         let since = now.saturating_sub(self.last_seal);
         let ending = matches!(self.phase, Phase::Ending(_));
         let asked = self.started.control.asked();
+        let mut make_space = false;
         if !ending {
-            let wanted = asked > self.answered;
+            let more = self.unfired && !pressure::of_sinks(&self.started, &self.settings);
+            make_space = pressure::wants_space(&self.started, &self.settings);
+            let wanted = asked > self.answered || more || make_space;
             if since < self.settings.checkpoint_min_pause.min(self.settings.checkpoint_interval) && !wanted {
                 return Ok(());
             }
@@ -261,7 +275,7 @@ impl Coordinator {
             if !(fireable || buffered > self.settings.max_buffered_bytes || due) {
                 return Ok(());
             }
-            if due && !fireable && buffered == 0 && records(progress) == self.sealed_records {
+            if due && !(fireable || more || make_space) && buffered == 0 && records(progress) == self.sealed_records {
                 // Nothing to seal: only see that the shard is still ours.
                 self.last_seal = now;
                 self.answered = asked;
@@ -272,14 +286,19 @@ impl Coordinator {
                 return Ok(());
             }
         }
-        let drains = self.phase == Phase::Ending(JobState::Stopped) && self.started.control.drains();
+        let drains = self.phase == Phase::Ending(JobState::Stopped) && self.fires_all(JobState::Stopped);
         let fire_up_to = watermarks.iter().map(|at| if drains { i64::MAX } else { at.0 }).collect();
         let finished = self.phase == Phase::Ending(JobState::Finished);
         if let Phase::Ending(state) = self.phase {
             self.phase = Phase::Sealing(state);
         }
-        self.cut(Barrier::new(fire_up_to, finished, now, asked));
+        self.cut(Barrier { make_space, ..Barrier::new(fire_up_to, finished, now, asked) });
         Ok(())
+    }
+
+    /// Whether every window fires before such an end.
+    fn fires_all(&self, end: JobState) -> bool {
+        end == JobState::Finished || self.started.control.drains()
     }
 
     /// Asks the threads to cut.
@@ -288,8 +307,10 @@ impl Coordinator {
         // Closed when every thread has let go of its end.
         let (panes, rest) = mpsc::channel(WAITING_PANES);
         barrier.rest = Some(rest);
+        let space = Arc::new(Space { make: barrier.make_space, spilled: self.spilled.clone() });
         for thread in &self.started.threads {
-            let command = Command::Barrier { fire_up_to: barrier.fire_up_to.clone(), panes: panes.clone() };
+            let (fire_up_to, space, panes) = (barrier.fire_up_to.clone(), space.clone(), panes.clone());
+            let command = Command::Barrier { fire_up_to, space, panes };
             if thread.commands.send(command).is_err() {
                 // Its own error is on the way.
                 return;
@@ -371,10 +392,17 @@ impl Coordinator {
         if self.started.repeats.front().is_some_and(|cut| cut.epoch == committed.epoch) {
             self.repeated();
         }
+        self.unfired = committed.unfired;
+        self.spilled.clone_from(&committed.spilled);
         self.last_committed = Some(committed);
-        if let Phase::Sealing(state) = self.phase {
-            self.started.points.hit("runtime.end.sealed");
-            self.phase = Phase::Delivering(state);
+        match self.phase {
+            // Once more, for the keys that are left.
+            Phase::Sealing(state) if self.unfired && self.fires_all(state) => self.phase = Phase::Ending(state),
+            Phase::Sealing(state) => {
+                self.started.points.hit("runtime.end.sealed");
+                self.phase = Phase::Delivering(state);
+            }
+            _ => {}
         }
         self.publish_progress();
         Ok(())

@@ -3,14 +3,16 @@
 //! One epoch at a time. While the store is down the same epoch is tried again: nothing is skipped and nothing is decided
 //! twice. When to seal is the coordinator's business.
 
+use crate::barrier::{self, Barrier, Committed};
 use crate::delivery::{Delivery, Work};
 use crate::exits::Counts;
 use crate::host::blocking;
 use crate::outbox::{self, Segment};
-use crate::progress::{Cut, Panes, SourceCounts};
+use crate::progress::SourceCounts;
 use crate::repeat;
-use crate::seal::{Contents, Sealing};
+use crate::seal::{Contents, Sealing, StoredRows};
 use crate::status::{CheckpointStatus, QueryStatus};
+use crate::stored::{Recorded, Stored};
 use aqueduct_checkpoint::{BlobRef, CommitBody, Cut as RecordedCut, OutboxSegment, QueryState, ShardLog, SplitState};
 use aqueduct_core::{
     Clock, Epoch, Error, ErrorKind, EventTime, FailPoints, Host, Result, SourceIdentity, SplitStart, Watermark,
@@ -22,7 +24,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc::Receiver;
 
 /// The runtime's own part of a commit record: totals since the lineage began, and which epochs each sink has rows in.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -36,6 +37,9 @@ pub(crate) struct Totals {
     pub(crate) fired: BTreeMap<String, (u64, u64)>,
     /// Per sink table.
     pub(crate) sinks: BTreeMap<String, SinkMark>,
+    /// Parts that are in the state store for want of memory.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) spilled: Recorded,
 }
 
 impl Totals {
@@ -57,16 +61,6 @@ pub(crate) struct SinkMark {
     pub(crate) before: u64,
 }
 
-/// What a committed epoch tells the coordinator.
-#[derive(Debug, Clone)]
-pub(crate) struct Committed {
-    pub(crate) epoch: Epoch,
-    /// As [`Barrier::asked`].
-    pub(crate) asked: u64,
-    pub(crate) checkpoint: CheckpointStatus,
-    pub(crate) queries: Vec<QueryStatus>,
-}
-
 /// The owner of the log and of the state store.
 pub(crate) struct Epochs {
     pub(crate) log: ShardLog,
@@ -79,6 +73,10 @@ pub(crate) struct Epochs {
     pub(crate) totals: Totals,
     /// Per query: windows that end up to here have fired.
     pub(crate) fired_up_to: Vec<i64>,
+    /// What is in the state store for want of memory.
+    pub(crate) stored: Stored,
+    /// Keys that fire from there in one epoch, at most.
+    pub(crate) max_fired_keys: usize,
     /// Panes to delete once, because they moved to another thread at the restore.
     pub(crate) moved: PaneBatch,
     pub(crate) clock: Arc<dyn Clock>,
@@ -93,42 +91,6 @@ pub(crate) struct Epochs {
     /// Positions of the newest committed epoch.
     pub(crate) offsets: Vec<(String, SplitStart)>,
     pub(crate) points: FailPoints,
-}
-
-/// The cuts of all threads and what they were cut for.
-#[derive(Debug)]
-pub(crate) struct Barrier {
-    pub(crate) cuts: Vec<Cut>,
-    /// Per source.
-    pub(crate) fire_up_to: Arc<Vec<i64>>,
-    /// The input has ended.
-    pub(crate) finished: bool,
-    /// Steady time at which the barrier was sent.
-    pub(crate) begun: Duration,
-    /// Per source: counts since the job's lineage began.
-    pub(crate) sources: BTreeMap<String, SourceCounts>,
-    /// The newest request to seal that this cut fulfils.
-    pub(crate) asked: u64,
-    /// The cut that this one repeats.
-    pub(crate) repeat: Option<RecordedCut>,
-    /// Brings the changed panes that the cuts do not hold.
-    pub(crate) rest: Option<Receiver<Panes>>,
-}
-
-impl Barrier {
-    /// A cut that nobody has answered yet.
-    pub(crate) fn new(fire_up_to: Vec<i64>, finished: bool, begun: Duration, asked: u64) -> Self {
-        Self {
-            cuts: Vec::new(),
-            fire_up_to: Arc::new(fire_up_to),
-            finished,
-            begun,
-            sources: BTreeMap::new(),
-            asked,
-            repeat: None,
-            rest: None,
-        }
-    }
 }
 
 struct Prepared {
@@ -148,14 +110,13 @@ impl Epochs {
         let mut rest = barrier.rest.take();
         self.points.hit("runtime.seal.after-cuts");
         // Merging, writing and snapshotting are CPU and disk work: they go to a thread that may block.
-        let (mut this, mut prepared) = self.at_work("preparing an epoch", move |this| this.prepare(barrier)).await?;
-        while let Some(panes) = next(&mut rest).await {
+        let first = self.at_work("writing panes", move |this| this.write_first(&mut barrier).map(|()| barrier));
+        let (mut this, barrier) = first.await?;
+        while let Some(panes) = barrier::next(&mut rest).await {
             pause = pause.max(panes.took);
-            let epoch = prepared.body.epoch;
-            this = this.at_work("writing panes", move |this| this.write_more(panes.puts, epoch)).await?.0;
+            this = this.at_work("writing panes", move |this| this.write_more(panes.puts)).await?.0;
         }
-        let snapshot = prepared.snapshot.clone();
-        (this, prepared.files) = this.at_work("taking a snapshot", move |this| this.snapshot(&snapshot)).await?;
+        let (mut this, prepared) = this.at_work("preparing an epoch", move |this| this.prepare(barrier)).await?;
         let committed = this.store(prepared, begun, pause).await?;
         Ok((this, Committed { asked, ..committed }))
     }
@@ -219,7 +180,14 @@ impl Epochs {
         if epoch.0.is_multiple_of(self.collect_every) {
             self.collect().await?;
         }
-        Ok(Committed { epoch, asked: 0, checkpoint: self.status.clone(), queries: prepared.queries })
+        Ok(Committed {
+            epoch,
+            asked: 0,
+            checkpoint: self.status.clone(),
+            queries: prepared.queries,
+            spilled: self.stored.open.clone(),
+            unfired: self.stored.is_firing(),
+        })
     }
 
     /// Table and position of every split in the newest committed epoch; empty before the first.
@@ -237,8 +205,14 @@ impl Epochs {
             .map(|query| barrier.cuts.iter().map(|cut| cut.sizes[query]).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)))
             .collect();
         let shard = self.log.claimed().shard.0;
-        let mut contents = self.sealing.contents(barrier.cuts, shard, epoch.0, sealed_at_ms)?;
-        self.write_panes(std::mem::take(&mut contents.panes))?;
+        let stored = self.fire_stored(&barrier)?;
+        let mut last_ends: Vec<Option<i64>> = vec![None; plan.queries.len()];
+        for (query, end) in barrier.stored_ends() {
+            last_ends[query] = last_ends[query].max(Some(end));
+        }
+        let contents = self.sealing.contents(barrier.cuts, stored, (shard, epoch.0, sealed_at_ms))?;
+        let snapshot = self.state_dir.join(format!("snapshot-{epoch}"));
+        let files = self.snapshot(&snapshot)?;
         let segments = contents.rows.iter().map(|rows| outbox::encode(rows)).collect::<Result<Vec<_>>>()?;
         if let Some(cut) = &barrier.repeat {
             self.check_repeat(cut, epoch, &segments)?;
@@ -251,13 +225,15 @@ impl Epochs {
             let (panes, state_bytes) = sizes[index];
             status.push(QueryStatus {
                 name: query.name.clone(),
+                stored_windows: self.stored.windows(index),
                 panes,
                 fired_windows: windows,
                 result_rows: rows,
                 state_bytes,
             });
             if query.window.is_some() {
-                let fired_up_to = self.next_fired(index, &barrier.fire_up_to, contents.fired[index].last_end);
+                let last_end = contents.fired[index].last_end.max(last_ends[index]);
+                let fired_up_to = self.next_fired(index, &barrier.fire_up_to, last_end);
                 let state = QueryState {
                     name: query.name.clone(),
                     fingerprint: fingerprint(query),
@@ -276,10 +252,9 @@ impl Epochs {
                 .map_err(|error| Error::bug(format!("totals cannot be written: {error}")))?,
             state_files: Vec::new(),
             outbox: Vec::new(),
-            finished: barrier.finished,
+            finished: barrier.finished && !self.stored.is_firing(),
         };
-        let snapshot = self.state_dir.join(format!("snapshot-{epoch}"));
-        Ok(Prepared { body, segments, files: Vec::new(), snapshot, totals, queries: status })
+        Ok(Prepared { body, segments, files, snapshot, totals, queries: status })
     }
 
     /// At the end of bounded input everything fires; what is remembered is what did fire, so that a later run over a
@@ -301,7 +276,8 @@ impl Epochs {
     }
 
     /// What the cuts themselves hold: what is gone, and the first of the changed panes.
-    fn write_panes(&mut self, mut panes: PaneBatch) -> Result<()> {
+    fn write_first(&mut self, barrier: &mut Barrier) -> Result<()> {
+        let mut panes = self.sealing.panes(&mut barrier.cuts);
         let Some(state) = &mut self.state else { return Ok(()) };
         panes.deletes.append(&mut self.moved.deletes);
         self.status.run_changed_bytes += panes.puts.bytes();
@@ -310,11 +286,26 @@ impl Epochs {
     }
 
     /// The panes that the threads wrote down afterwards.
-    fn write_more(&mut self, puts: PanePuts, epoch: Epoch) -> Result<()> {
-        let state = self.state.as_mut();
-        let state = state.ok_or_else(|| Error::bug(format!("epoch {epoch} of a job without windows has panes")))?;
+    fn write_more(&mut self, puts: PanePuts) -> Result<()> {
+        let state = self.state.as_mut().ok_or_else(|| Error::bug("a job without windows has panes"))?;
         self.status.run_changed_bytes += puts.bytes();
         state.write(PaneBatch { puts, ..PaneBatch::default() })
+    }
+
+    /// Notes what the threads have in the store now, and takes what fires out of it, as much as an epoch may hold.
+    fn fire_stored(&mut self, barrier: &Barrier) -> Result<Vec<Vec<StoredRows>>> {
+        for cut in &barrier.cuts {
+            for (open, spilled) in self.stored.open.iter_mut().zip(&cut.spilled) {
+                open.extend(spilled);
+            }
+        }
+        for cut in &barrier.cuts {
+            for (query, windows) in cut.stored.iter().enumerate() {
+                self.stored.fire(query, windows.iter().copied());
+            }
+        }
+        let Some(state) = &mut self.state else { return Ok(Vec::new()) };
+        self.stored.take(&self.sealing.plan, state, self.max_fired_keys)
     }
 
     /// Links the state files that the epoch consists of.
@@ -338,6 +329,7 @@ impl Epochs {
     ) -> Totals {
         let mut totals = self.totals.clone();
         totals.sources = sources;
+        totals.spilled = self.stored.record(&self.sealing.plan);
         for (index, query) in self.sealing.plan.queries.iter().enumerate() {
             totals.counts.entry(query.id.clone()).or_default().add(&contents.counts[index]);
             let fired = totals.fired.entry(query.id.clone()).or_default();
@@ -441,14 +433,6 @@ impl Epochs {
                 Ok(())
             }
         }
-    }
-}
-
-/// The next panes that follow a cut.
-async fn next(rest: &mut Option<Receiver<Panes>>) -> Option<Panes> {
-    match rest {
-        Some(rest) => rest.recv().await,
-        None => None,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::epochs::Totals;
 use crate::fits::{Found, check_fits, check_identity, fired};
 use crate::fork;
 use crate::restore::{self, Restored};
+use crate::stored::Stored;
 use aqueduct_checkpoint::{CommitBody, Cut, IdSource, Owner, Place, ShardLog, Taken, Taking, peek};
 use aqueduct_core::{Error, ErrorKind, Line, Result, ShardId, Sink};
 use aqueduct_plan::JobPlan;
@@ -63,6 +64,7 @@ pub(crate) struct Ground {
     pub(crate) repeats: VecDeque<Cut>,
     pub(crate) totals: Totals,
     pub(crate) fired_up_to: Vec<i64>,
+    pub(crate) stored: Stored,
     pub(crate) restored: Restored,
 }
 
@@ -128,15 +130,16 @@ async fn restore_from(
     }
     let totals = head.as_ref().map(Totals::of).transpose()?.unwrap_or_default();
     let fired_up_to = fired(plan, head.as_ref());
+    let stored = Stored::of(plan, &totals.spilled, &fired_up_to);
     let restored = restore::panes(
         plan,
         &log,
         head.as_ref(),
         &site.state_dir,
         settings.parallelism,
-        &fired_up_to,
+        (&fired_up_to, &stored),
         &site.place.points,
     )
     .await?;
-    Ok(Ground { log, head, line, repeats: repeats.into(), totals, fired_up_to, restored })
+    Ok(Ground { log, head, line, repeats: repeats.into(), totals, fired_up_to, stored, restored })
 }

@@ -4,6 +4,7 @@
 //! seals epochs, commits them to the claim log and delivers them to the sinks. It knows sources and sinks only by their
 //! traits and never parses SQL.
 
+mod barrier;
 mod config;
 mod control;
 mod coordinator;
@@ -20,6 +21,7 @@ mod ingest;
 mod looks;
 mod outbox;
 mod points;
+mod pressure;
 mod progress;
 mod repeat;
 mod restore;
@@ -27,6 +29,7 @@ mod seal;
 mod stage;
 mod start;
 mod status;
+mod stored;
 mod view;
 mod window;
 mod worker;

@@ -7,6 +7,7 @@ use crate::window::{Fired, PartKey};
 use aqueduct_core::{Error, EventTime, Offset, SourceReader, SplitId, SplitStart, Watermark};
 use aqueduct_state::PanePuts;
 use arrow::array::RecordBatch;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::Sender;
@@ -71,6 +72,8 @@ pub(crate) struct WorkerShared {
     pub(crate) progress: Mutex<WorkerProgress>,
     /// Bytes of results and exits that wait for the next seal.
     pub(crate) buffered: AtomicU64,
+    /// Bytes of state that could leave memory, or are about to.
+    pub(crate) state: AtomicU64,
 }
 
 impl WorkerShared {
@@ -106,7 +109,7 @@ impl JobShared {
 pub(crate) enum Command {
     /// Cut here. Per source, windows whose last millisecond is at most this fire. Changed panes that the cut does not hold
     /// follow through `panes`, which is closed behind the last of them.
-    Barrier { fire_up_to: Arc<Vec<i64>>, panes: Sender<Panes> },
+    Barrier { fire_up_to: Arc<Vec<i64>>, space: Arc<Space>, panes: Sender<Panes> },
     /// New splits for a source; the reader is for threads that have none yet.
     Assign { source: usize, reader: Option<Box<dyn SourceReader>>, splits: Vec<(SplitStart, i64)> },
     /// Close the readers and end.
@@ -119,6 +122,15 @@ pub(crate) enum Event {
     Cut(Box<Cut>),
     /// The thread has ended with an error.
     Failed(Error),
+}
+
+/// What does not fit into memory.
+#[derive(Debug, Default)]
+pub(crate) struct Space {
+    /// Everything that can leave memory leaves it with this cut.
+    pub(crate) make: bool,
+    /// Per query: parts that some thread has in the state store.
+    pub(crate) spilled: Vec<BTreeSet<PartKey>>,
 }
 
 /// Changed panes of a cut, as they were when it was cut.
@@ -138,8 +150,12 @@ pub(crate) struct Cut {
     pub(crate) counts: Vec<Counts>,
     /// Per query: partials of the windows that fire.
     pub(crate) fired: Vec<Vec<Fired>>,
+    /// Per query: windows that fire from the state store, and their ends.
+    pub(crate) stored: Vec<Vec<(PartKey, i64)>>,
     /// Per query: slice parts to delete from the state store.
     pub(crate) retired: Vec<Vec<PartKey>>,
+    /// Per query: parts that are in the state store after the cut, those that fire apart.
+    pub(crate) spilled: Vec<BTreeSet<PartKey>>,
     /// The first of the changed panes of all queries.
     pub(crate) changes: PanePuts,
     /// Per query without windows: result rows.

@@ -3,13 +3,18 @@
 //! The number of threads may differ from the one that wrote the panes: each stored pane goes to thread `worker mod
 //! threads`, where partials of one key merge. Panes that moved are written again under their new place.
 
+use crate::stored::{Stored, merge};
 use crate::window::WindowOperator;
-use aqueduct_checkpoint::{CommitBody, ShardLog};
+use aqueduct_checkpoint::{BlobRef, CommitBody, ShardLog};
 use aqueduct_core::{Error, FailPoints, Result};
 use aqueduct_plan::JobPlan;
 use aqueduct_state::{PaneBatch, StateStore, query_hash};
+use futures::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::path::Path;
+
+/// Files that are fetched side by side; each is some megabytes.
+const FETCHES: usize = 8;
 
 /// State for the threads.
 pub(crate) struct Restored {
@@ -28,7 +33,7 @@ pub(crate) async fn panes(
     head: Option<&CommitBody>,
     state_dir: &Path,
     threads: usize,
-    fired_up_to: &[i64],
+    (fired_up_to, stored): (&[i64], &Stored),
     points: &FailPoints,
 ) -> Result<Restored> {
     let mut operators = Vec::with_capacity(threads);
@@ -36,7 +41,11 @@ pub(crate) async fn panes(
         let make = |(query, fired): (&aqueduct_plan::Query, &i64)| {
             query.window.clone().map(|window| WindowOperator::new(window, *fired)).transpose()
         };
-        operators.push(plan.queries.iter().zip(fired_up_to).map(make).collect::<Result<Vec<_>>>()?);
+        let mut mine = plan.queries.iter().zip(fired_up_to).map(make).collect::<Result<Vec<_>>>()?;
+        for (operator, parts) in mine.iter_mut().zip(&stored.open) {
+            operator.iter_mut().for_each(|operator| operator.learn_spilled(parts));
+        }
+        operators.push(mine);
     }
     if plan.queries.iter().all(|query| query.window.is_none()) {
         return Ok(Restored { operators, state: None, moved: PaneBatch::default() });
@@ -44,17 +53,17 @@ pub(crate) async fn panes(
     let folder = state_dir.join("db");
     let files = head.map(|head| head.state_files.as_slice()).unwrap_or_default();
     if files.is_empty() {
-        let state = StateStore::create(&folder)?;
+        let state = StateStore::create(&folder, merge(plan))?;
         return Ok(Restored { operators, state: Some(state), moved: PaneBatch::default() });
     }
     download(log, head, &folder).await?;
     points.hit("runtime.restore.after-download");
-    let state = StateStore::restore_dir(&folder)?;
+    let mut state = StateStore::restore_dir(&folder, merge(plan))?;
     points.hit("runtime.restore.after-open");
     let mut moved = PaneBatch::default();
     let queries: HashMap<u64, usize> =
         plan.queries.iter().enumerate().map(|(index, query)| (query_hash(&query.id), index)).collect();
-    state.scan(&mut |pane, value| {
+    state.scan(&stored.slices(plan), &mut |pane, value| {
         let query = queries.get(&pane.query).ok_or_else(|| {
             Error::data("the state files hold panes of a query that the commit record does not name; restore an older checkpoint")
         })?;
@@ -69,23 +78,28 @@ pub(crate) async fn panes(
         Ok(())
     })?;
     points.hit("runtime.restore.after-panes");
+    state.let_compact()?;
     Ok(Restored { operators, state: Some(state), moved })
 }
 
 async fn download(log: &ShardLog, head: Option<&CommitBody>, folder: &Path) -> Result<()> {
-    let local = |error: std::io::Error| {
-        Error::retry(format!("the state folder {} cannot be written: {error}", folder.display())).with_source(error)
-    };
+    let local = |error| unwritable(folder, error);
     if folder.exists() {
         std::fs::remove_dir_all(folder).map_err(local)?;
     }
     std::fs::create_dir_all(folder).map_err(local)?;
-    for blob in head.iter().flat_map(|head| &head.state_files) {
-        let bytes = log.get_blob(blob).await.map_err(|error| {
-            let epoch = head.map_or(0, |head| head.epoch.0);
-            error.context(format!("restoring epoch {epoch}, state file {}", blob.name))
-        })?;
-        std::fs::write(folder.join(&blob.name), &bytes).map_err(local)?;
-    }
-    Ok(())
+    let epoch = head.map_or(0, |head| head.epoch.0);
+    let blobs: Vec<BlobRef> = head.iter().flat_map(|head| &head.state_files).cloned().collect();
+    let fetches = blobs.into_iter().map(|blob| fetch(log, blob, folder, epoch));
+    futures::stream::iter(fetches).buffered(FETCHES).try_collect::<Vec<()>>().await.map(|_| ())
+}
+
+async fn fetch(log: &ShardLog, blob: BlobRef, folder: &Path, epoch: u64) -> Result<()> {
+    let bytes = log.get_blob(&blob).await;
+    let bytes = bytes.map_err(|error| error.context(format!("restoring epoch {epoch}, state file {}", blob.name)))?;
+    std::fs::write(folder.join(&blob.name), &bytes).map_err(|error| unwritable(folder, error))
+}
+
+fn unwritable(folder: &Path, error: std::io::Error) -> Error {
+    Error::retry(format!("the state folder {} cannot be written: {error}", folder.display())).with_source(error)
 }

@@ -21,7 +21,8 @@ pub(crate) struct Sealing {
     codecs: Vec<Option<KeyCodec>>,
     query_names: Vec<String>,
     source_names: Vec<String>,
-    hashes: Vec<u64>,
+    /// Per query: the number under which its panes are kept.
+    pub(crate) hashes: Vec<u64>,
 }
 
 /// The contents of an epoch.
@@ -29,11 +30,19 @@ pub(crate) struct Sealing {
 pub(crate) struct Contents {
     /// Per sink of the plan.
     pub(crate) rows: Vec<Vec<RecordBatch>>,
-    pub(crate) panes: PaneBatch,
     /// Per query, for this epoch.
     pub(crate) counts: Vec<Counts>,
     /// Per query: windows that fired, result rows, and the greatest window end that fired.
     pub(crate) fired: Vec<FiredTotals>,
+}
+
+/// Some keys of a window that fires from the state store.
+#[derive(Debug)]
+pub(crate) struct StoredRows {
+    pub(crate) end: i64,
+    pub(crate) keys: Slice,
+    /// No key of the window is left.
+    pub(crate) last: bool,
 }
 
 /// What fired in one query.
@@ -66,8 +75,13 @@ impl Sealing {
         })
     }
 
-    /// Puts an epoch together. `cuts` are those of all threads.
-    pub(crate) fn contents(&self, mut cuts: Vec<Cut>, shard: u32, epoch: u64, sealed_at_ms: i64) -> Result<Contents> {
+    /// Puts an epoch together. `cuts` are those of all threads; `stored`, per query, what fires from the state store.
+    pub(crate) fn contents(
+        &self,
+        mut cuts: Vec<Cut>,
+        stored: Vec<Vec<StoredRows>>,
+        (shard, epoch, sealed_at_ms): (u32, u64, i64),
+    ) -> Result<Contents> {
         cuts.sort_by_key(|cut| cut.worker);
         let queries = self.plan.queries.len();
         let mut counts = vec![Counts::default(); queries];
@@ -77,12 +91,14 @@ impl Sealing {
             exits.late.append(&mut cut.exits.late);
             exits.dead.append(&mut cut.exits.dead);
         }
-        let panes = self.panes(&mut cuts);
+        let mut stored = stored.into_iter();
         let mut out: Vec<Vec<RecordBatch>> = vec![Vec::new(); self.plan.sinks.len()];
         let mut fired = vec![FiredTotals::default(); queries];
         for query in 0..queries {
+            let stored = stored.next().unwrap_or_default();
             if let QueryInput::Source(source) = self.plan.queries[query].input {
-                let batches = self.query_rows(query, &mut cuts, &mut fired[query])?;
+                let mut batches = self.query_rows(query, &mut cuts, &mut fired[query])?;
+                batches.extend(self.stored_rows(query, stored, &mut fired[query])?);
                 let failed = self.insert(query, &batches, sealed_at_ms, &mut out)?;
                 counts[query].dead += failed.len() as u64;
                 counts[query].taken = counts[query].taken.saturating_sub(failed.len() as u64);
@@ -92,10 +108,11 @@ impl Sealing {
         for table in SystemTable::ALL {
             self.system(table, &mut exits, &counts, (shard, epoch, sealed_at_ms), &mut out)?;
         }
-        Ok(Contents { rows: out, panes, counts, fired })
+        Ok(Contents { rows: out, counts, fired })
     }
 
-    fn panes(&self, cuts: &mut [Cut]) -> PaneBatch {
+    /// What the cuts themselves change in the state store, taken out of them.
+    pub(crate) fn panes(&self, cuts: &mut [Cut]) -> PaneBatch {
         let mut batch = PaneBatch::default();
         for cut in cuts {
             for (query, retired) in cut.retired.iter_mut().enumerate() {
@@ -136,6 +153,24 @@ impl Sealing {
             let batch = result_rows(window, codec, end, &slice)
                 .map_err(|error| error.context(format!("query '{}', window ending at {end} ms", plan.name)))?;
             totals.windows += 1;
+            totals.rows += batch.num_rows() as u64;
+            totals.last_end = totals.last_end.max(Some(end));
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
+    /// Result rows of windows that fire from the state store, or of a part of their keys.
+    fn stored_rows(&self, query: usize, stored: Vec<StoredRows>, totals: &mut FiredTotals) -> Result<Vec<RecordBatch>> {
+        let plan = &self.plan.queries[query];
+        let Some((window, codec)) = plan.window.as_ref().zip(self.codecs[query].as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let mut batches = Vec::with_capacity(stored.len());
+        for StoredRows { end, keys, last } in stored {
+            let batch = result_rows(window, codec, end, &keys)
+                .map_err(|error| error.context(format!("query '{}', window ending at {end} ms", plan.name)))?;
+            totals.windows += u64::from(last);
             totals.rows += batch.num_rows() as u64;
             totals.last_end = totals.last_end.max(Some(end));
             batches.push(batch);

@@ -120,7 +120,7 @@ pub(crate) async fn start(
     fork::from_savepoint(&plan, settings, &site, &mut sinks, &found).await?;
     ground::look(&plan, settings, &site, &found).await?;
     let begun = clock.steady();
-    let Ground { log, head, line, repeats, totals, fired_up_to, restored } =
+    let Ground { log, head, line, repeats, totals, fired_up_to, stored, restored } =
         ground::ground(&plan, settings, &site, &mut sinks).await?;
     let identity = check_identity(&plan, &found, head.as_ref(), settings.other_input)?;
     let starts = starts(host.as_ref(), &plan, &sources, &found, head.as_ref()).await?;
@@ -145,6 +145,8 @@ pub(crate) async fn start(
         identity: identity.clone(),
         totals,
         fired_up_to,
+        stored,
+        max_fired_keys: settings.max_fired_keys,
         moved: restored.moved,
         clock: clock.clone(),
         host: host.clone(),

@@ -113,6 +113,9 @@ pub struct QueryStatus {
     pub name: String,
     /// Live (window, key) panes in memory at the last seal.
     pub panes: u64,
+    /// Windows whose panes are in the state store, for want of memory.
+    #[serde(default)]
+    pub stored_windows: u64,
     /// Windows that have fired.
     pub fired_windows: u64,
     /// Result rows sealed.

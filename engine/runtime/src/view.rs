@@ -1,6 +1,6 @@
 //! From the threads' progress to the status snapshot that people and machines read.
 
-use crate::epochs::Committed;
+use crate::barrier::Committed;
 use crate::progress::{SourceCounts, WorkerProgress};
 use crate::start::Started;
 use crate::status::{LedgerTotals, QueryStatus, SourceStatus, SplitStatus, StatusSnapshot};

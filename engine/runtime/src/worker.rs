@@ -5,12 +5,13 @@
 
 use crate::drain::Drain;
 use crate::exits::{Counts, Exits};
-use crate::progress::{Command, Cut, Event, JobShared, Panes, SourceCounts, SplitProgress, WorkerShared};
-use crate::window::WindowOperator;
+use crate::progress::{Command, Cut, Event, JobShared, Panes, SourceCounts, Space, SplitProgress, WorkerShared};
+use crate::window::{Firing, WindowOperator};
 use aqueduct_core::{Clock, Error, Read, ReadBudget, Result, SourceReader, SplitStart, Turn, Turns};
 use aqueduct_plan::{JobPlan, QueryInput};
 use aqueduct_state::PanePuts;
 use arrow::array::RecordBatch;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, PoisonError};
@@ -149,8 +150,8 @@ impl Worker {
             };
             match command {
                 Command::Stop => return Ok(Turn::Done),
-                Command::Barrier { fire_up_to, panes } => {
-                    let cut = self.cut(&fire_up_to, panes)?;
+                Command::Barrier { fire_up_to, space, panes } => {
+                    let cut = self.cut(&fire_up_to, &space, panes)?;
                     let _ = events.send(Event::Cut(Box::new(cut)));
                 }
                 Command::Assign { source, reader, splits } => self.assign(source, reader, splits)?,
@@ -219,6 +220,7 @@ impl Worker {
             state.progress.idle = timeout.is_some_and(|timeout| silent >= timeout && caught_up);
         }
         self.publish();
+        self.publish_state();
     }
 
     fn assign(
@@ -271,7 +273,7 @@ impl Worker {
 
     /// Everything that came before the barrier. The thread goes on reading as soon as this returns; panes that are left are
     /// written down turn by turn and go to `panes`.
-    fn cut(&mut self, fire_up_to: &[i64], panes: Sender<Panes>) -> Result<Cut> {
+    fn cut(&mut self, fire_up_to: &[i64], space: &Space, panes: Sender<Panes>) -> Result<Cut> {
         let begun = self.clock.steady();
         let queries = self.plan.queries.len();
         if self.drain.is_pending(&self.operators) {
@@ -282,7 +284,9 @@ impl Worker {
             splits: self.splits.iter().map(|state| state.progress.clone()).collect(),
             counts: std::mem::replace(&mut self.counts, vec![Counts::default(); queries]),
             fired: Vec::with_capacity(queries),
+            stored: Vec::with_capacity(queries),
             retired: Vec::with_capacity(queries),
+            spilled: Vec::with_capacity(queries),
             changes: PanePuts::default(),
             rows: std::mem::replace(&mut self.rows, vec![Vec::new(); queries]),
             exits: std::mem::take(&mut self.exits),
@@ -290,19 +294,25 @@ impl Worker {
             pause: Duration::ZERO,
         };
         self.rows_bytes = 0;
-        for (operator, query) in self.operators.iter_mut().zip(&self.plan.queries) {
-            let (mut fired, mut retired, mut size) = (Vec::new(), Vec::new(), (0, 0));
-            if let (Some(operator), QueryInput::Source(source)) = (operator, query.input) {
-                (fired, retired) = operator.take_fired(fire_up_to[source])?;
-                operator.cut();
+        for (index, query) in self.plan.queries.iter().enumerate() {
+            let (mut firing, mut spilled, mut size) = (Firing::default(), BTreeSet::new(), (0, 0));
+            if let (Some(operator), QueryInput::Source(source)) = (&mut self.operators[index], query.input) {
+                space.spilled.get(index).into_iter().for_each(|parts| operator.learn_spilled(parts));
+                firing = operator.take_fired(fire_up_to[source])?;
+                operator.cut(space.make);
+                spilled.clone_from(operator.spilled());
                 size = operator.size();
             }
-            cut.fired.push(fired);
-            cut.retired.push(retired);
+            cut.fired.push(firing.fired);
+            cut.stored.push(firing.stored);
+            cut.retired.push(firing.retired);
+            cut.spilled.push(spilled);
             cut.sizes.push(size);
         }
-        cut.changes = self.drain.begin(&mut self.operators, panes);
+        let clock = &self.clock;
+        cut.changes = self.drain.begin(&mut self.operators, panes, || clock.steady().saturating_sub(begun));
         self.publish();
+        self.publish_state();
         cut.pause = self.clock.steady().saturating_sub(begun);
         Ok(cut)
     }
@@ -314,7 +324,17 @@ impl Worker {
         }
         let begun = self.clock.steady();
         let clock = &self.clock;
-        self.drain.turn(&mut self.operators, || clock.steady().saturating_sub(begun))
+        let wrote = self.drain.turn(&mut self.operators, || clock.steady().saturating_sub(begun));
+        if !self.drain.is_open() {
+            self.publish_state();
+        }
+        wrote
+    }
+
+    /// What could leave memory.
+    fn publish_state(&self) {
+        let bytes = self.operators.iter().flatten().map(WindowOperator::movable_bytes).sum();
+        self.shared.state.store(bytes, Ordering::Relaxed);
     }
 }
 

@@ -14,7 +14,9 @@ pub const KEY_GROUPS: u16 = 128;
 
 const FORMAT: u8 = 1;
 const SLICE_PREFIX: usize = 1 + 8 + 8 + 8;
-const FIXED: usize = SLICE_PREFIX + 2 + 2;
+/// What tells keys of one worker's part of a slice apart comes behind this.
+pub(crate) const WORKER_PREFIX: usize = SLICE_PREFIX + 2;
+const FIXED: usize = WORKER_PREFIX + 2;
 
 /// One key's accumulators in one slice.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,7 +94,20 @@ pub(crate) fn write_pane_key(slice: &SliceKey, worker: u16, key: &[u8], bytes: &
     bytes.extend_from_slice(key);
 }
 
+/// The query of an encoded key.
+pub(crate) fn query_of(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk::<FIXED>().map(|fixed| number(fixed, 1))
+}
+
 impl SliceKey {
+    /// What the keys of a worker's part begin with.
+    pub(crate) fn worker_prefix(&self, worker: u16) -> Vec<u8> {
+        let mut prefix = Vec::with_capacity(WORKER_PREFIX);
+        self.write_prefix(&mut prefix);
+        prefix.extend_from_slice(&worker.to_be_bytes());
+        prefix
+    }
+
     /// The first key of the slice and the first one after it.
     pub(crate) fn range(&self) -> (Vec<u8>, Vec<u8>) {
         let mut first = Vec::with_capacity(SLICE_PREFIX);

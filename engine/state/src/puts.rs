@@ -4,7 +4,8 @@
 
 use crate::key::{PaneKey, SliceKey, write_pane_key};
 
-/// Panes to put, in any order; of two with one key the later one counts.
+/// Panes to write, in any order. A pane is put in the place of what is there, or added to it; what comes later for one key is
+/// applied later.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PanePuts {
     bytes: Vec<u8>,
@@ -17,16 +18,26 @@ struct Entry {
     start: usize,
     key: u32,
     value: u32,
+    added: bool,
 }
 
 impl PanePuts {
-    /// Adds a pane of a slice: the thread that folded it, its encoded key columns, its value.
+    /// Puts a pane of a slice: the thread that folded it, its encoded key columns, its value.
     pub fn push(&mut self, slice: &SliceKey, worker: u16, key: &[u8], value: &[u8]) {
+        self.write(slice, worker, key, value, false);
+    }
+
+    /// The same for a value that is added to the one that is there, if there is one, as the store's [`Merge`](crate::Merge) does it.
+    pub fn add(&mut self, slice: &SliceKey, worker: u16, key: &[u8], value: &[u8]) {
+        self.write(slice, worker, key, value, true);
+    }
+
+    fn write(&mut self, slice: &SliceKey, worker: u16, key: &[u8], value: &[u8], added: bool) {
         let start = self.bytes.len();
         write_pane_key(slice, worker, key, &mut self.bytes);
         let after_key = self.bytes.len();
         self.bytes.extend_from_slice(value);
-        let entry = Entry { start, key: (after_key - start) as u32, value: value.len() as u32 };
+        let entry = Entry { start, key: (after_key - start) as u32, value: value.len() as u32, added };
         self.entries.push(entry);
     }
 
@@ -55,11 +66,12 @@ impl PanePuts {
         self.bytes.len() as u64
     }
 
-    /// Keys and values in the order of the keys. The sort is stable: of equal keys the later one comes later.
-    pub(crate) fn sorted(&mut self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    /// Keys and values in the order of the keys, and whether a value is added. The sort is stable: of equal keys the later one comes
+    /// later.
+    pub(crate) fn sorted(&mut self) -> impl Iterator<Item = (&[u8], &[u8], bool)> {
         let bytes = &self.bytes;
         self.entries.sort_by(|left, right| left.key_in(bytes).cmp(right.key_in(bytes)));
-        self.entries.iter().map(|entry| (entry.key_in(bytes), entry.value_in(bytes)))
+        self.entries.iter().map(|entry| (entry.key_in(bytes), entry.value_in(bytes), entry.added))
     }
 }
 

@@ -2,15 +2,17 @@
 //!
 //! A crash loses everything in it, which is right: the truth lies in the checkpoint, from which it is restored.
 
-use crate::key::{PaneKey, SliceKey};
+use crate::key::{PaneKey, SliceKey, query_of};
 use crate::puts::PanePuts;
 use crate::snapshot::{self, StateFile};
 use aqueduct_core::{Error, Result};
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, FlushOptions, Options, ReadOptions,
-    WaitForCompactOptions, WriteBatch, WriteOptions, perf::get_memory_usage_stats,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Env, FlushOptions, Options, ReadOptions, WaitForCompactOptions,
+    WriteBatch, WriteOptions, perf::get_memory_usage_stats,
 };
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Blocks are read at restores and by compaction only.
 const BLOCK_CACHE: usize = 8 << 20;
@@ -22,8 +24,17 @@ const SST_FILE: u64 = 8 << 20;
 const COMPACTION_READAHEAD: usize = 128 << 10;
 /// Flushes and compactions together write at most so much per second, so that they never starve the record path.
 const WRITE_RATE: i64 = 64 << 20;
+/// Read ahead of an iterator.
+const READAHEAD: usize = 1 << 20;
 /// A write goes to the memtable in pieces of this size, so that the memtable is cut near its bound.
 const PIECE: usize = 1 << 20;
+
+/// Adds up values of one pane, the oldest first, for a query ([`crate::query_hash`]); `None` when one of them is damaged. Called by
+/// any thread, also while RocksDB compacts.
+pub type Merge = Arc<dyn Fn(u64, &mut dyn Iterator<Item = &[u8]>) -> Option<Vec<u8>> + Send + Sync>;
+
+/// Belongs to the format of what is stored.
+const MERGE_NAME: &str = "aqueduct.panes.1";
 
 /// What a checkpoint changes. Applied in the order of the fields: a put into a slice that the same batch deletes survives.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,21 +62,21 @@ impl std::fmt::Debug for StateStore {
 }
 
 impl StateStore {
-    /// An empty store in `dir`, which is emptied first.
-    pub fn create(dir: &Path) -> Result<Self> {
+    /// An empty store in `dir`, which is emptied first. `merge` is what [`PanePuts::add`] does.
+    pub fn create(dir: &Path, merge: Merge) -> Result<Self> {
         empty(dir)?;
-        Self::open(dir, true)
+        Self::open(dir, true, merge)
     }
 
     /// A store from the files of a snapshot, put into `dir` under the names of [`StateFile::name`]. Fails with
     /// [`aqueduct_core::ErrorKind::FixData`] when they are not whole.
-    pub fn restore_dir(dir: &Path) -> Result<Self> {
-        Self::open(dir, false)
+    pub fn restore_dir(dir: &Path, merge: Merge) -> Result<Self> {
+        Self::open(dir, false, merge)
     }
 
     /// As [`Self::restore_dir`], for files that lie elsewhere on the same or another file system: `dir` is emptied and the
     /// files are linked or copied into it.
-    pub fn restore(dir: &Path, files: &[(String, PathBuf)]) -> Result<Self> {
+    pub fn restore(dir: &Path, files: &[(String, PathBuf)], merge: Merge) -> Result<Self> {
         empty(dir)?;
         for (name, path) in files {
             let place = dir.join(snapshot::plain_name(name)?);
@@ -73,12 +84,18 @@ impl StateStore {
                 std::fs::copy(path, &place).map_err(|error| disk(&place, "copy a file to", error))?;
             }
         }
-        Self::open(dir, false)
+        Self::open(dir, false, merge)
     }
 
-    fn open(dir: &Path, create: bool) -> Result<Self> {
+    fn open(dir: &Path, create: bool, merge: Merge) -> Result<Self> {
         let cache = Cache::new_lru_cache(BLOCK_CACHE);
-        let db = DB::open(&options(&cache, create), dir).map_err(|error| {
+        let mut options = options(&cache, create);
+        // Whoever restores reads everything at once; what compacts meanwhile only takes the disk from it.
+        options.set_disable_auto_compactions(!create);
+        options.set_merge_operator_associative(MERGE_NAME, move |key, there, added| {
+            merge(query_of(key)?, &mut there.into_iter().chain(added))
+        });
+        let db = DB::open(&options, dir).map_err(|error| {
             let next = if create {
                 "check the folder's rights and free space"
             } else {
@@ -93,6 +110,17 @@ impl StateStore {
         Ok(Self { db, cache, dir: dir.to_owned(), written })
     }
 
+    /// Lets RocksDB compact, which it does not do from a restore until this is said.
+    pub fn let_compact(&mut self) -> Result<()> {
+        let allowed = self.db.set_options(&[("disable_auto_compactions", "false")]);
+        allowed.map_err(|error| self.explain(&error, "compacted"))
+    }
+
+    /// About how many panes there are.
+    pub fn estimated_panes(&self) -> u64 {
+        self.db.property_int_value("rocksdb.estimate-num-keys").ok().flatten().unwrap_or(0)
+    }
+
     /// Applies a batch. It survives the process only as part of a snapshot.
     pub fn write(&mut self, batch: PaneBatch) -> Result<()> {
         let PaneBatch { delete_slices, deletes, mut puts } = batch;
@@ -105,8 +133,12 @@ impl StateStore {
             piece.delete(key.encode());
         }
         // Sorted input makes memtable inserts cheap: each one lands beside the one before.
-        for (key, value) in puts.sorted() {
-            piece.put(key, value);
+        for (key, value, added) in puts.sorted() {
+            if added {
+                piece.merge(key, value);
+            } else {
+                piece.put(key, value);
+            }
             if piece.size_in_bytes() >= PIECE {
                 self.apply(std::mem::take(&mut piece))?;
             }
@@ -114,7 +146,7 @@ impl StateStore {
         self.apply(piece)
     }
 
-    fn apply(&self, piece: WriteBatch) -> Result<()> {
+    pub(crate) fn apply(&self, piece: WriteBatch) -> Result<()> {
         if piece.is_empty() {
             return Ok(());
         }
@@ -137,25 +169,41 @@ impl StateStore {
         snapshot::take(&self.db, into)
     }
 
-    /// Every pane, in the order of the keys.
-    pub fn scan(&self, visit: &mut dyn FnMut(&PaneKey, &[u8]) -> Result<()>) -> Result<()> {
-        let mut options = ReadOptions::default();
-        options.fill_cache(false);
-        options.set_readahead_size(1 << 20);
-        let mut panes = self.db.raw_iterator_opt(options);
+    /// Every pane but those of some slices, in the order of the keys.
+    pub fn scan(
+        &self,
+        without: &BTreeSet<SliceKey>,
+        visit: &mut dyn FnMut(&PaneKey, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut panes = self.iterator(ReadOptions::default());
         let mut pane = PaneKey::default();
         panes.seek_to_first();
         while let Some((key, value)) = panes.item() {
-            pane.read(key).map_err(|why| {
-                Error::data(format!(
-                    "the state in '{}' holds a key that is none ({why}); restore an earlier checkpoint folder or begin afresh",
-                    self.dir.display()
-                ))
-            })?;
+            self.read_key(&mut pane, key)?;
+            if without.contains(&pane.slice()) {
+                panes.seek(pane.slice().range().1);
+                continue;
+            }
             visit(&pane, value)?;
             panes.next();
         }
         panes.status().map_err(|error| self.explain(&error, "read"))
+    }
+
+    /// An iterator that reads ahead and leaves the cache as it is.
+    pub(crate) fn iterator(&self, mut options: ReadOptions) -> rocksdb::DBRawIterator<'_> {
+        options.fill_cache(false);
+        options.set_readahead_size(READAHEAD);
+        self.db.raw_iterator_opt(options)
+    }
+
+    pub(crate) fn read_key(&self, pane: &mut PaneKey, key: &[u8]) -> Result<()> {
+        pane.read(key).map_err(|why| {
+            Error::data(format!(
+                "the state in '{}' holds a key that is none ({why}); restore an earlier checkpoint folder or begin afresh",
+                self.dir.display()
+            ))
+        })
     }
 
     /// Memory of RocksDB: memtables, block cache, and what open tables keep.
@@ -170,7 +218,7 @@ impl StateStore {
         self.db.property_int_value("rocksdb.live-sst-files-size").ok().flatten().unwrap_or(0)
     }
 
-    fn explain(&self, error: &rocksdb::Error, action: &str) -> Error {
+    pub(crate) fn explain(&self, error: &rocksdb::Error, action: &str) -> Error {
         let place = self.dir.display();
         match error.kind() {
             rocksdb::ErrorKind::Corruption => Error::data(format!(
@@ -209,6 +257,11 @@ fn options(cache: &Cache, create: bool) -> Options {
     options.set_compaction_readahead_size(COMPACTION_READAHEAD);
     options.set_max_open_files(256);
     options.set_ratelimiter(WRITE_RATE, 100_000, 10);
+    // Flushes and compactions wait where a reading thread wants the processor. Without it they only take their share.
+    if let Ok(mut env) = Env::new() {
+        env.lower_thread_pool_cpu_priority();
+        options.set_env(&env);
+    }
     // The manifest is uploaded with every checkpoint: keep it short.
     options.set_max_manifest_file_size(64 << 10);
     options.set_keep_log_file_num(2);

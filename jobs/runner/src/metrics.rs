@@ -37,6 +37,7 @@ pub(crate) const METRICS: &[(&str, &str, &str)] = &[
     ),
     ("aqueduct_split_idle", "gauge", "1 while a partition is silent and holds nothing back. [job, table, split]"),
     ("aqueduct_query_panes", "gauge", "Open (window, key) pairs at the last checkpoint. [job, query]"),
+    ("aqueduct_query_stored_windows", "gauge", "Windows that are in the state store, for want of memory. [job, query]"),
     ("aqueduct_query_fired_windows_total", "counter", "Windows that have closed. [job, query]"),
     ("aqueduct_query_result_rows_total", "counter", "Result rows sealed. [job, query]"),
     ("aqueduct_query_state_bytes", "gauge", "Memory of open panes at the last checkpoint. [job, query]"),
@@ -225,6 +226,7 @@ fn queries(page: &mut Page, snapshot: &StatusSnapshot) {
     for query in &snapshot.queries {
         let labels = [("query", query.name.as_str())];
         page.put("aqueduct_query_panes", &labels, query.panes as f64);
+        page.put("aqueduct_query_stored_windows", &labels, query.stored_windows as f64);
         page.put("aqueduct_query_fired_windows_total", &labels, query.fired_windows as f64);
         page.put("aqueduct_query_result_rows_total", &labels, query.result_rows as f64);
         page.put("aqueduct_query_state_bytes", &labels, query.state_bytes as f64);

@@ -55,6 +55,7 @@ pub(crate) fn snapshot() -> StatusSnapshot {
         queries: vec![QueryStatus {
             name: "metrics".to_owned(),
             panes: 10,
+            stored_windows: 3,
             fired_windows: 120,
             result_rows: 1_200,
             state_bytes: 2_048,

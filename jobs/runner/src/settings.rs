@@ -4,6 +4,7 @@
 //! `-D` and `--parallelism` over job.toml over `SET` in the job over the defaults here.
 
 use crate::job_file::JobFile;
+use crate::process;
 use aqueduct_core::{Error, JobName, Result, parse_duration};
 use aqueduct_runtime::OnDamage;
 use std::collections::BTreeMap;
@@ -12,8 +13,14 @@ use std::time::Duration;
 /// Commits between two collections of garbage: often enough that the folder stays small, seldom enough to cost nothing.
 const COLLECT_EVERY: u64 = 20;
 
-/// Panes that a reading thread writes down at a time for a checkpoint: one or two milliseconds.
+/// Panes that a reading thread writes down at a time for a checkpoint, at most: some 2 MB. Mostly its time is over before.
 const PANES_PER_TURN: usize = 16_384;
+
+/// Result rows of an epoch that come from the state store: some 100 MB on their way to the sinks.
+const FIRED_KEYS: usize = 1 << 19;
+
+/// Flink's `taskmanager.memory.managed.fraction`, per cent.
+const MANAGED_PERCENT: u64 = 40;
 
 /// A setting of the job.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +85,12 @@ pub(crate) const SETTINGS: &[SettingDef] = &[
         "table.exec.source.idle-timeout",
         "0 s",
         "Silence after which a partition holds windows back no longer; 0 is never.",
+    ),
+    setting(
+        "taskmanager.memory.managed.size",
+        "(40 % of the memory that the process may use)",
+        "Memory for keys and their aggregates; TUMBLE windows beyond it go on in the state store on disk. The rest of the process takes \
+         about 150 mb.",
     ),
     setting("aqueduct.outbox.max-bytes", "256 mb", "Undelivered results of one sink above which reading waits."),
     setting("aqueduct.seal.max-bytes", "32 mb", "Results held in memory above which a checkpoint is taken early."),
@@ -199,6 +212,8 @@ pub(crate) fn parse(settings: &BTreeMap<String, String>, job: &JobFile) -> Resul
         max_backlog_bytes: values.bytes("aqueduct.outbox.max-bytes")?,
         max_buffered_bytes: values.bytes("aqueduct.seal.max-bytes")?,
         max_kept_exits: usize::try_from(values.whole("aqueduct.exits.max-rows", 0)?).unwrap_or(usize::MAX),
+        max_state_bytes: managed_memory(&values)?,
+        max_fired_keys: FIRED_KEYS,
         panes_per_turn: PANES_PER_TURN,
         discovery_interval: Some(values.duration("aqueduct.discovery.interval")?).filter(|every| !every.is_zero()),
         retained_checkpoints: usize::try_from(values.whole("state.checkpoints.num-retained", 1)?).unwrap_or(usize::MAX),
@@ -352,6 +367,15 @@ impl Values<'_> {
 
     fn invalid(&self, key: &str, value: &str, expected: &str) -> Error {
         Error::config(format!("setting '{key}' = '{value}' is not usable: it must be {expected}"))
+    }
+}
+
+fn managed_memory(values: &Values<'_>) -> Result<u64> {
+    const KEY: &str = "taskmanager.memory.managed.size";
+    match (values.text(KEY), process::memory_limit()) {
+        (Some(_), _) => values.bytes(KEY),
+        (None, Some(limit)) => Ok(limit / 100 * MANAGED_PERCENT),
+        (None, None) => Ok(u64::MAX),
     }
 }
 

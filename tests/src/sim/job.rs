@@ -80,6 +80,8 @@ pub struct Shape {
     buffered: u64,
     collect_every: u64,
     panes_per_turn: usize,
+    state_bytes: u64,
+    fired_keys: usize,
 }
 
 impl Shape {
@@ -94,6 +96,9 @@ impl Shape {
             buffered: if random.below(4) == 0 { 2_000 } else { 1 << 20 },
             collect_every: 1 + random.below(8),
             panes_per_turn: if random.below(4) == 0 { 10_000 } else { 1 + random.below(5) as usize },
+            // Of some seeds nearly everything leaves memory.
+            state_bytes: if random.below(3) == 0 { 1_000 + random.below(4_000) } else { 1 << 30 },
+            fired_keys: 1 + random.below(6) as usize,
         }
     }
 }
@@ -120,6 +125,8 @@ pub fn process(
         max_backlog_bytes: shape.backlog,
         max_buffered_bytes: shape.buffered,
         max_kept_exits: usize::MAX,
+        max_state_bytes: shape.state_bytes,
+        max_fired_keys: shape.fired_keys,
         panes_per_turn: shape.panes_per_turn,
         discovery_interval: Some(Duration::from_millis(2_000)),
         retained_checkpoints: shape.retained,

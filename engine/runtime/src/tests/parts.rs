@@ -374,6 +374,8 @@ impl World {
             max_backlog_bytes: 1 << 20,
             max_buffered_bytes: 1 << 20,
             max_kept_exits: usize::MAX,
+            max_state_bytes: u64::MAX,
+            max_fired_keys: 10,
             panes_per_turn: 2,
             discovery_interval: None,
             retained_checkpoints: 2,

@@ -1,7 +1,7 @@
 //! Straight runs, crashes, restarts at another parallelism, flaky sinks, second owners, changed queries.
 
 use super::parts::{Row, Rows, World, expected, sample};
-use crate::{JobState, StatusBoard, StatusSnapshot, run};
+use crate::{JobState, Settings, StatusBoard, StatusSnapshot, run};
 use aqueduct_core::{ErrorKind, Result, SourceIdentity};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,11 +25,23 @@ fn start(world: &World, rows: Rows, parallelism: usize, changed: bool) -> Runnin
 }
 
 fn start_job(world: &World, rows: Rows, parallelism: usize, changed: bool, looks: bool) -> Running {
+    start_with(world, rows, parallelism, changed, |settings| {
+        if looks {
+            settings.discovery_interval = Some(Duration::from_millis(1));
+        }
+    })
+}
+
+fn start_with(
+    world: &World,
+    rows: Rows,
+    parallelism: usize,
+    changed: bool,
+    set: impl FnOnce(&mut Settings),
+) -> Running {
     let state = tempfile::tempdir().unwrap();
     let mut job = world.job(rows, parallelism, state.path(), changed);
-    if looks {
-        job.settings.discovery_interval = Some(Duration::from_millis(1));
-    }
+    set(&mut job.settings);
     let board = Arc::new(StatusBoard::default());
     let (stop, stopped) = watch::channel(false);
     Running { task: tokio::spawn(run(job, board.clone(), stopped)), board, stop, _state: state }
@@ -203,4 +215,53 @@ async fn an_input_that_becomes_another_one_stops_the_job() {
     let error = running.task.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::FixData, "{error}");
     assert!(error.message().contains("'second'") && error.message().contains("not the same input"), "{error}");
+}
+
+/// Room for no window at all, and few rows an epoch.
+fn crowded(settings: &mut Settings) {
+    settings.max_state_bytes = 200;
+    settings.max_fired_keys = 2;
+}
+
+fn stored_windows(status: &StatusSnapshot) -> u64 {
+    status.queries.iter().map(|query| query.stored_windows).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_without_room_go_on_in_the_state_store() {
+    let splits = sample(5_000);
+    let world = World::new();
+    let input = rows(&splits, 2_000);
+    let running = start_with(&world, input.clone(), 2, false, crowded);
+    let board = running.board.clone();
+    until("windows in the store", || stored_windows(&board.snapshot()) > 0).await;
+    input.gate.store(u64::MAX, Ordering::SeqCst);
+    let status = running.task.await.unwrap().unwrap();
+    assert_eq!((status.state, stored_windows(&status)), (JobState::Finished, 0));
+    assert_exact(&world, &splits);
+    assert!(status.ledger[0].closes(), "{:?}", status.ledger[0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_in_the_state_store_survive_crashes_and_other_parallelisms() {
+    let splits = sample(5_000);
+    let world = World::new();
+    let mut met = 0;
+    for parallelism in [3, 1, 2, 4, 1] {
+        let input = rows(&splits, 600);
+        let running = start_with(&world, input.clone(), parallelism, false, crowded);
+        let board = running.board.clone();
+        until("a commit", || board.snapshot().run_records > 550 && board.snapshot().checkpoint.run_commits > 0).await;
+        met += stored_windows(&board.snapshot());
+        input.gate.fetch_add(300, Ordering::SeqCst);
+        until("more rows", || board.snapshot().run_records > 800).await;
+        running.task.abort();
+        let _ = running.task.await;
+        input.gate.store(0, Ordering::SeqCst);
+    }
+    assert!(met > 0, "no start had windows in the store");
+    // One that has room finds them there, too.
+    let status = start(&world, rows(&splits, u64::MAX), 2, false).task.await.unwrap().unwrap();
+    assert_exact(&world, &splits);
+    assert!(status.ledger[0].closes() && status.ledger[0].rows_read == 5_000, "{:?}", status.ledger[0]);
 }

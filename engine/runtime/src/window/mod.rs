@@ -9,10 +9,12 @@ mod keys;
 mod operator;
 mod slice;
 mod sliding;
+mod spill;
 
 pub(crate) use keys::KeyCodec;
-pub(crate) use operator::{Fired, LateMark, PartKey, Prepared, WindowOperator, result_rows};
-pub(crate) use slice::Slice;
+pub(crate) use operator::{Fired, Firing, LateMark, PartKey, Prepared, WindowOperator, result_rows};
+pub(crate) use slice::{Slice, sum};
+pub(crate) use spill::Written;
 
 #[cfg(test)]
 mod accumulator_tests;

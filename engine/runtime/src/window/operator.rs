@@ -9,6 +9,7 @@ use super::accumulator::Argument;
 use super::keys::{KeyCodec, KeyColumns};
 use super::slice::Slice;
 use super::sliding::Sliding;
+use super::spill::{Spilled, Written};
 use aqueduct_core::{Error, Result};
 use aqueduct_plan::{WindowAggregate, WindowKind};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray};
@@ -49,6 +50,17 @@ pub(crate) struct Fired {
     pub(crate) partial: Slice,
 }
 
+/// What fires with a cut.
+#[derive(Debug, Default)]
+pub(crate) struct Firing {
+    /// Windows from memory, earliest first.
+    pub(crate) fired: Vec<Fired>,
+    /// Windows whose panes are in the state store, or on their way to it: their only part, and their end.
+    pub(crate) stored: Vec<(PartKey, i64)>,
+    /// Parts that nothing needs any more and that the state store holds.
+    pub(crate) retired: Vec<PartKey>,
+}
+
 /// The window aggregation of one query on one thread.
 #[derive(Debug)]
 pub(crate) struct WindowOperator {
@@ -57,6 +69,8 @@ pub(crate) struct WindowOperator {
     parts: BTreeMap<PartKey, Slice>,
     /// Parts with panes of the last cut that are not written down yet.
     pending: Vec<PartKey>,
+    /// Parts that are in the state store, for want of room.
+    spilled: Spilled,
     /// What overlapping windows share; unused where every slice belongs to one window.
     sliding: Sliding,
     /// Windows whose last millisecond is at most this have fired.
@@ -83,6 +97,7 @@ impl WindowOperator {
             codec,
             parts: BTreeMap::new(),
             pending: Vec::new(),
+            spilled: Spilled::default(),
             sliding: Sliding::default(),
             fired_up_to,
             groups: Vec::new(),
@@ -153,6 +168,7 @@ impl WindowOperator {
         }
         for (key, rows) in &assigned[..used] {
             let slice = part(&mut self.parts, &mut self.sliding, &self.plan, *key)?;
+            slice.delta |= slice.len() == 0 && self.spilled.contains(*key);
             slice.fold(&batch.keys, &batch.arguments, rows, &mut self.groups, &mut self.scratch)?;
         }
         self.assigned = assigned;
@@ -164,7 +180,8 @@ impl WindowOperator {
         let step = self.plan.kind.slice();
         // Parts are ordered by slice start; a later slice can only end later than the first one's first open end, unless
         // that part is read by windows that all fired already, which `take_fired` has removed.
-        self.parts.keys().map(|(_, open_end)| (*open_end).max(self.first_open(*open_end, step))).min()
+        let open = |parts: &PartKey| parts.1.max(self.first_open(parts.1, step));
+        self.parts.keys().chain(self.spilled.parts()).map(open).min()
     }
 
     fn first_open(&self, open_end: i64, step: i64) -> i64 {
@@ -175,11 +192,21 @@ impl WindowOperator {
         }
     }
 
-    /// Takes out every window whose last millisecond is at most `up_to`, earliest first, and the slice parts that nothing
-    /// needs any more and that the state store holds. From now on rows for these windows are late.
-    pub(crate) fn take_fired(&mut self, up_to: i64) -> Result<(Vec<Fired>, Vec<PartKey>)> {
+    /// Takes out every window whose last millisecond is at most `up_to`, and the slice parts that nothing needs any more. From now
+    /// on rows for these windows are late.
+    pub(crate) fn take_fired(&mut self, up_to: i64) -> Result<Firing> {
         let kind = self.plan.kind;
         let step = kind.slice();
+        let mut firing = Firing::default();
+        let over = |(_, open_end): &PartKey| open_end.saturating_sub(1) <= up_to;
+        // A part in the store belongs to one window alone.
+        for part in self.spilled.parts().iter().copied().filter(over).collect::<Vec<_>>() {
+            if let Some(slice) = self.parts.remove(&part) {
+                self.spilled.leave(part, slice);
+            }
+            self.spilled.forget(part);
+            firing.stored.push((part, part.1));
+        }
         let mut ends = BTreeSet::new();
         for (start, open_end) in self.parts.keys() {
             let mut end = self.first_open(*open_end, step);
@@ -189,13 +216,11 @@ impl WindowOperator {
                 end += step;
             }
         }
-        let mut fired = Vec::with_capacity(ends.len());
-        let mut retired = Vec::new();
         for end in ends {
-            fired.push(Fired { end, partial: self.gather(end, &mut retired)? });
+            firing.fired.push(Fired { end, partial: self.gather(end, &mut firing.retired)? });
         }
         self.fired_up_to = self.fired_up_to.max(up_to);
-        Ok((fired, retired))
+        Ok(firing)
     }
 
     /// Everything that the window ending at `end` sees. Parts that no later window sees go with it.
@@ -232,20 +257,37 @@ impl WindowOperator {
         slice.restore(key, value, changed)
     }
 
-    /// Cuts: every pane that changed until now is to be written down by [`WindowOperator::drain`], as it is now.
-    pub(crate) fn cut(&mut self) {
+    /// Parts that other threads, or an earlier process, have in the state store.
+    pub(crate) fn learn_spilled(&mut self, parts: &BTreeSet<PartKey>) {
+        self.spilled.learn(parts);
+    }
+
+    /// Parts that are in the state store.
+    pub(crate) fn spilled(&self) -> &BTreeSet<PartKey> {
+        self.spilled.parts()
+    }
+
+    /// Cuts: every pane that changed until now is to be written down by [`WindowOperator::drain`], as it is now. To make `room`, all
+    /// parts that can leave memory do so.
+    pub(crate) fn cut(&mut self, room: bool) {
+        let leaves = |part: &PartKey| (room && !overlaps(self.plan.kind)) || self.spilled.contains(*part);
+        for part in self.parts.keys().copied().filter(leaves).collect::<Vec<_>>() {
+            if let Some(slice) = self.parts.remove(&part) {
+                self.spilled.leave(part, slice);
+            }
+        }
         self.pending = self.parts.iter_mut().filter_map(|(part, slice)| slice.cut().then_some(*part)).collect();
     }
 
     /// Hands up to `limit` panes of the cut to `write` (part, key, state); returns how many. Between two cuts everything of the
     /// first one is written down: until then no part may go.
-    pub(crate) fn drain(&mut self, limit: usize, mut write: impl FnMut(PartKey, &[u8], &[u8])) -> usize {
-        let mut written = 0;
+    pub(crate) fn drain(&mut self, limit: usize, mut write: impl FnMut(PartKey, &[u8], &[u8], Written)) -> usize {
+        let mut written = self.spilled.drain(limit, &mut write);
         while written < limit
             && let Some(part) = self.pending.last().copied()
         {
             let Some(slice) = self.parts.get_mut(&part) else { break };
-            written += slice.drain(limit - written, |key, value| write(part, key, value));
+            written += slice.drain(limit - written, |key, value| write(part, key, value, Written::Whole));
             if !slice.is_pending() {
                 self.pending.pop();
             }
@@ -255,14 +297,23 @@ impl WindowOperator {
 
     /// Whether panes of the cut are still to be written down.
     pub(crate) fn is_pending(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() || self.spilled.is_pending()
+    }
+
+    /// Bytes that could leave memory, or are about to.
+    pub(crate) fn movable_bytes(&self) -> u64 {
+        if overlaps(self.plan.kind) {
+            return 0;
+        }
+        (self.spilled.bytes() + self.parts.values().map(Slice::bytes).sum::<usize>()) as u64
     }
 
     /// Live panes and the bytes that they take.
     pub(crate) fn size(&self) -> (u64, u64) {
-        self.parts.values().fold((0, self.sliding.bytes() as u64), |(panes, bytes), slice| {
-            (panes + slice.len() as u64, bytes + slice.bytes() as u64)
-        })
+        let beside = (self.sliding.bytes() + self.spilled.bytes()) as u64;
+        self.parts
+            .values()
+            .fold((0, beside), |(panes, bytes), slice| (panes + slice.len() as u64, bytes + slice.bytes() as u64))
     }
 }
 

@@ -23,13 +23,22 @@ pub(crate) struct Slice {
     changes: Changes,
     /// True once some group was written to the state store: then expiry must delete there too.
     pub(crate) stored: bool,
+    /// Only what came after the slice had left for the state store.
+    pub(crate) delta: bool,
 }
 
 impl Slice {
     /// An empty slice for these aggregates.
     pub(crate) fn new(aggregates: &[Aggregate]) -> Result<Self> {
         let accumulators = aggregates.iter().map(Accumulator::new).collect::<Result<Vec<_>>>()?;
-        Ok(Self { keys: KeyTable::default(), accumulators, room: 0, changes: Changes::default(), stored: false })
+        Ok(Self {
+            keys: KeyTable::default(),
+            accumulators,
+            room: 0,
+            changes: Changes::default(),
+            stored: false,
+            delta: false,
+        })
     }
 
     /// The same contents as a total of its own, which no checkpoint knows.
@@ -40,6 +49,7 @@ impl Slice {
             room: self.room,
             changes: Changes::default(),
             stored: false,
+            delta: false,
         }
     }
 
@@ -105,16 +115,7 @@ impl Slice {
     pub(crate) fn restore(&mut self, key: &[u8], value: &[u8], changed: bool) -> Result<()> {
         let group = self.keys.intern(key)?;
         self.grow();
-        let (version, mut cursor) =
-            value.split_first().ok_or_else(|| Error::data("a stored pane is empty: the state files are damaged"))?;
-        if *version != STATE_VERSION {
-            return Err(Error::data(format!(
-                "a stored pane has format version {version}, this binary reads {STATE_VERSION}: start with the version that wrote it"
-            )));
-        }
-        for accumulator in &mut self.accumulators {
-            accumulator.absorb(group, &mut cursor)?;
-        }
+        absorb(&mut self.accumulators, group, value)?;
         if changed {
             self.changes.mark(group);
         } else {
@@ -138,6 +139,16 @@ impl Slice {
             |group, out| encode(accumulators, group, out),
             |group, value| write(keys.key(group), value),
         )
+    }
+
+    /// Hands keys and encoded states of some groups to `write`.
+    pub(crate) fn encode_groups(&self, groups: std::ops::Range<u32>, mut write: impl FnMut(&[u8], &[u8])) {
+        let mut value = Vec::new();
+        for group in groups {
+            value.clear();
+            encode(&self.accumulators, group, &mut value);
+            write(self.keys.key(group), &value);
+        }
     }
 
     /// Whether groups of the cut are still to be written down.
@@ -172,6 +183,30 @@ impl Slice {
         let per_group: usize = self.accumulators.iter().map(Accumulator::bytes_per_group).sum();
         self.keys.bytes() + self.keys.len() * per_group + self.changes.bytes()
     }
+}
+
+/// Adds a stored state to a group.
+fn absorb(accumulators: &mut [Accumulator], group: u32, value: &[u8]) -> Result<()> {
+    let (version, mut cursor) =
+        value.split_first().ok_or_else(|| Error::data("a stored pane is empty: the state files are damaged"))?;
+    if *version != STATE_VERSION {
+        return Err(Error::data(format!(
+            "a stored pane has format version {version}, this binary reads {STATE_VERSION}: start with the version that wrote it"
+        )));
+    }
+    accumulators.iter_mut().try_for_each(|accumulator| accumulator.absorb(group, &mut cursor))
+}
+
+/// Stored states of one group, added up.
+pub(crate) fn sum<'a>(aggregates: &[Aggregate], values: impl Iterator<Item = &'a [u8]>) -> Result<Vec<u8>> {
+    let mut accumulators = aggregates.iter().map(Accumulator::new).collect::<Result<Vec<_>>>()?;
+    accumulators.iter_mut().for_each(|accumulator| accumulator.grow(1));
+    for value in values {
+        absorb(&mut accumulators, 0, value)?;
+    }
+    let mut out = Vec::new();
+    encode(&accumulators, 0, &mut out);
+    Ok(out)
 }
 
 /// A group's state as it is stored.

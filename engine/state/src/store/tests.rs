@@ -15,6 +15,19 @@ fn slice(query: u64, slice: i64) -> SliceKey {
     SliceKey { query, slice_start: slice, min_end: slice + 60 }
 }
 
+/// Values are joined.
+fn joined() -> Merge {
+    Arc::new(|_, values| Some(values.flat_map(<[u8]>::to_vec).collect()))
+}
+
+fn create(dir: &Path) -> Result<StateStore> {
+    StateStore::create(dir, joined())
+}
+
+fn restore_dir(dir: &Path) -> Result<StateStore> {
+    StateStore::restore_dir(dir, joined())
+}
+
 fn puts(panes: &[(PaneKey, &str)]) -> PaneBatch {
     let puts = panes.iter().map(|(key, value)| (key.clone(), value.as_bytes().to_vec())).collect();
     PaneBatch { puts, ..PaneBatch::default() }
@@ -23,7 +36,7 @@ fn puts(panes: &[(PaneKey, &str)]) -> PaneBatch {
 fn all(store: &StateStore) -> Panes {
     let mut found = Vec::new();
     store
-        .scan(&mut |key, value| {
+        .scan(&BTreeSet::new(), &mut |key, value| {
             found.push((key.clone(), value.to_vec()));
             Ok(())
         })
@@ -58,7 +71,7 @@ fn noise(seed: u64, bytes: usize) -> Vec<u8> {
 #[test]
 fn what_is_written_comes_back_from_a_snapshot() {
     let dir = TempDir::new().unwrap();
-    let mut store = StateStore::create(&dir.path().join("db")).unwrap();
+    let mut store = create(&dir.path().join("db")).unwrap();
     assert!(all(&store).is_empty());
     store.write(puts(&[(pane(1, 0, "b"), "2"), (pane(1, 0, "a"), "1"), (pane(2, -60, "a"), "3")])).unwrap();
     store.write(puts(&[(pane(1, 0, "a"), "1 again")])).unwrap();
@@ -71,26 +84,26 @@ fn what_is_written_comes_back_from_a_snapshot() {
     // What comes later is not in the snapshot.
     store.write(puts(&[(pane(9, 0, "later"), "x")])).unwrap();
     carry(&files, &dir.path().join("restored"));
-    let restored = StateStore::restore_dir(&dir.path().join("restored")).unwrap();
+    let restored = restore_dir(&dir.path().join("restored")).unwrap();
     assert_eq!(all(&restored), expected);
 
     let named: Vec<_> = files.iter().map(|file| (file.name.clone(), file.path.clone())).collect();
-    let linked = StateStore::restore(&dir.path().join("linked"), &named).unwrap();
+    let linked = StateStore::restore(&dir.path().join("linked"), &named, joined()).unwrap();
     assert_eq!(all(&linked), expected);
 }
 
 #[test]
 fn an_empty_store_can_be_carried_too() {
     let dir = TempDir::new().unwrap();
-    let files = StateStore::create(&dir.path().join("db")).unwrap().snapshot(&dir.path().join("a/b/snap")).unwrap();
+    let files = create(&dir.path().join("db")).unwrap().snapshot(&dir.path().join("a/b/snap")).unwrap();
     carry(&files, &dir.path().join("restored"));
-    assert!(all(&StateStore::restore_dir(&dir.path().join("restored")).unwrap()).is_empty());
+    assert!(all(&restore_dir(&dir.path().join("restored")).unwrap()).is_empty());
 }
 
 #[test]
 fn a_retired_slice_goes_whole_and_nothing_else_goes() {
     let dir = TempDir::new().unwrap();
-    let mut store = StateStore::create(&dir.path().join("db")).unwrap();
+    let mut store = create(&dir.path().join("db")).unwrap();
     for query in [1, 2] {
         for start in [-60, 0, 60] {
             for key in ["", "a", "zzz"] {
@@ -114,13 +127,13 @@ fn a_retired_slice_goes_whole_and_nothing_else_goes() {
     assert!(left.keys().all(|key| key.slice() != slice(2, 60)));
     let files = store.snapshot(&dir.path().join("second")).unwrap();
     carry(&files, &dir.path().join("restored"));
-    assert_eq!(all(&StateStore::restore_dir(&dir.path().join("restored")).unwrap()), left);
+    assert_eq!(all(&restore_dir(&dir.path().join("restored")).unwrap()), left);
 }
 
 #[test]
 fn snapshots_share_unchanged_files() {
     let dir = TempDir::new().unwrap();
-    let mut store = StateStore::create(&dir.path().join("db")).unwrap();
+    let mut store = create(&dir.path().join("db")).unwrap();
     let large = (0..100_u64).map(|n| (pane(1, 0, &n.to_string()), noise(n + 1, 2000))).collect();
     store.write(PaneBatch { puts: large, ..PaneBatch::default() }).unwrap();
     let first = store.snapshot(&dir.path().join("1")).unwrap();
@@ -144,7 +157,7 @@ fn snapshots_share_unchanged_files() {
 fn a_restored_store_goes_on() {
     let dir = TempDir::new().unwrap();
     let mut expected = Panes::new();
-    let mut store = StateStore::create(&dir.path().join("0")).unwrap();
+    let mut store = create(&dir.path().join("0")).unwrap();
     for life in 1..6 {
         for round in 0..5_u8 {
             let key = pane(1, 0, &format!("{life}-{round}"));
@@ -156,7 +169,7 @@ fn a_restored_store_goes_on() {
         }
         let files = store.snapshot(&dir.path().join(format!("snap-{life}"))).unwrap();
         carry(&files, &dir.path().join(life.to_string()));
-        store = StateStore::restore_dir(&dir.path().join(life.to_string())).unwrap();
+        store = restore_dir(&dir.path().join(life.to_string())).unwrap();
         assert_eq!(all(&store), expected);
     }
 }
@@ -164,7 +177,7 @@ fn a_restored_store_goes_on() {
 #[test]
 fn damage_is_data_to_fix_and_names_the_folder() {
     let dir = TempDir::new().unwrap();
-    let mut store = StateStore::create(&dir.path().join("db")).unwrap();
+    let mut store = create(&dir.path().join("db")).unwrap();
     let large = (0..100_u64).map(|n| (pane(1, 0, &n.to_string()), noise(n + 1, 2000))).collect();
     store.write(PaneBatch { puts: large, ..PaneBatch::default() }).unwrap();
     let files = store.snapshot(&dir.path().join("snap")).unwrap();
@@ -175,7 +188,7 @@ fn damage_is_data_to_fix_and_names_the_folder() {
     let mut bytes = std::fs::read(&sst.path).unwrap();
     bytes[sst.bytes as usize / 2] ^= 1;
     std::fs::write(flipped.join(&sst.name), bytes).unwrap();
-    let seen = StateStore::restore_dir(&flipped).and_then(|store| store.scan(&mut |_, _| Ok(())));
+    let seen = restore_dir(&flipped).and_then(|store| store.scan(&BTreeSet::new(), &mut |_, _| Ok(())));
     let error = seen.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::FixData, "{error}");
     assert!(error.message().contains("flipped"), "{error}");
@@ -189,11 +202,12 @@ fn damage_is_data_to_fix_and_names_the_folder() {
         } else {
             std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(spoil).unwrap();
         }
-        let error = StateStore::restore_dir(&spoilt).and_then(|store| store.scan(&mut |_, _| Ok(()))).unwrap_err();
+        let error =
+            restore_dir(&spoilt).and_then(|store| store.scan(&BTreeSet::new(), &mut |_, _| Ok(()))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::FixData, "{name}: {error}");
         assert!(error.message().contains(name), "{error}");
     }
-    let nothing = StateStore::restore_dir(&dir.path().join("nothing")).unwrap_err();
+    let nothing = restore_dir(&dir.path().join("nothing")).unwrap_err();
     assert_eq!(nothing.kind(), ErrorKind::FixData, "{nothing}");
 }
 
@@ -201,14 +215,14 @@ fn damage_is_data_to_fix_and_names_the_folder() {
 fn create_begins_empty_and_names_stay_in_the_folder() {
     let dir = TempDir::new().unwrap();
     let db = dir.path().join("db");
-    let mut store = StateStore::create(&db).unwrap();
+    let mut store = create(&db).unwrap();
     store.write(puts(&[(pane(1, 0, "a"), "1")])).unwrap();
     store.snapshot(&dir.path().join("snap")).unwrap();
     drop(store);
-    assert!(all(&StateStore::create(&db).unwrap()).is_empty());
+    assert!(all(&create(&db).unwrap()).is_empty());
     for bad in ["../evil", "a/b", "", ".", ".."] {
         let files = [(bad.to_owned(), dir.path().join("snap/CURRENT"))];
-        let error = StateStore::restore(&dir.path().join("x"), &files).unwrap_err();
+        let error = StateStore::restore(&dir.path().join("x"), &files, joined()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::FixData, "{bad}");
     }
 }
@@ -216,7 +230,7 @@ fn create_begins_empty_and_names_stay_in_the_folder() {
 #[test]
 fn memory_stays_bounded_under_much_state() {
     let dir = TempDir::new().unwrap();
-    let mut store = StateStore::create(&dir.path().join("db")).unwrap();
+    let mut store = create(&dir.path().join("db")).unwrap();
     let value = noise(7, 100);
     for batch in 0..40_u64 {
         let panes = (0..20_000_u64).map(|n| (pane(1, 0, &format!("{:016x}", (n * 40 + batch))), value.clone()));
@@ -226,11 +240,103 @@ fn memory_stays_bounded_under_much_state() {
     }
     let mut panes = 0_u64;
     store
-        .scan(&mut |_, _| {
+        .scan(&BTreeSet::new(), &mut |_, _| {
             panes += 1;
             Ok(())
         })
         .unwrap();
     assert_eq!(panes, 800_000);
     assert!(store.disk_bytes() > 0);
+}
+
+/// A slice whose panes two workers hold, each every `n`-th of a hundred keys.
+fn shared_slice(store: &mut StateStore) {
+    let mut puts = PanePuts::default();
+    for key in 0..100_u8 {
+        for (worker, nth) in [(0, 2), (3, 3)] {
+            if key % nth == 0 {
+                puts.push(&slice(1, 0), worker, &[key], &[worker as u8]);
+            }
+        }
+    }
+    puts.push(&slice(1, 60), 0, b"other", b"left alone");
+    store.write(PaneBatch { puts, ..PaneBatch::default() }).unwrap();
+}
+
+#[test]
+fn values_are_added_to_what_is_there() {
+    let dir = TempDir::new().unwrap();
+    let mut store = create(&dir.path().join("db")).unwrap();
+    let write = |store: &mut StateStore, key: &[u8], value: &[u8], added: bool| {
+        let mut puts = PanePuts::default();
+        if added {
+            puts.add(&slice(1, 0), 0, key, value)
+        } else {
+            puts.push(&slice(1, 0), 0, key, value)
+        }
+        store.write(PaneBatch { puts, ..PaneBatch::default() }).unwrap();
+    };
+    write(&mut store, b"a", b"1", false);
+    write(&mut store, b"a", b"2", true);
+    let files = store.snapshot(&dir.path().join("snap")).unwrap();
+    write(&mut store, b"a", b"3", true);
+    write(&mut store, b"b", b"4", true);
+    store.settle().unwrap();
+    let values = |store: &StateStore| all(store).into_values().map(|value| String::from_utf8(value).unwrap()).collect();
+    let found: Vec<String> = values(&store);
+    assert_eq!(found, ["123", "4"]);
+    carry(&files, &dir.path().join("restored"));
+    let found: Vec<String> = values(&restore_dir(&dir.path().join("restored")).unwrap());
+    assert_eq!(found, ["12"]);
+}
+
+#[test]
+fn a_slice_is_taken_out_some_keys_at_a_time() {
+    for limit in [1, 7, 33, 67, 1000] {
+        let dir = TempDir::new().unwrap();
+        let mut store = create(&dir.path().join("db")).unwrap();
+        shared_slice(&mut store);
+        let (mut taken, mut rounds): (Vec<(Vec<u8>, u8)>, usize) = (Vec::new(), 0);
+        loop {
+            let before = taken.len();
+            let left = store.take(slice(1, 0), limit, &mut |key, value| {
+                taken.push((key.to_vec(), value[0]));
+                Ok(())
+            });
+            rounds += 1;
+            let keys: BTreeSet<&Vec<u8>> = taken[before..].iter().map(|(key, _)| key).collect();
+            assert!(keys.len() <= limit, "{} keys at once", keys.len());
+            // What was taken is gone, also for whoever restores what is there now.
+            let files = store.snapshot(&dir.path().join("snap")).unwrap();
+            let restored = dir.path().join(format!("restored-{rounds}"));
+            carry(&files, &restored);
+            assert_eq!(all(&restore_dir(&restored).unwrap()).len(), 50 + 34 + 1 - taken.len());
+            if !left.unwrap() {
+                break;
+            }
+        }
+        assert_eq!(rounds, 67_usize.div_ceil(limit), "100 keys, of which 33 nobody holds");
+        let neighbours = taken.windows(2).filter(|pair| pair[0].0 == pair[1].0).count();
+        assert_eq!(neighbours, 17, "both workers' panes of a key come together");
+        taken.sort();
+        let mut expected: Vec<(Vec<u8>, u8)> = (0..100).filter(|key| key % 2 == 0).map(|key| (vec![key], 0)).collect();
+        expected.extend((0..100).filter(|key| key % 3 == 0).map(|key| (vec![key], 3)));
+        expected.sort();
+        assert_eq!(taken, expected);
+        assert!(!store.take(slice(1, 0), limit, &mut |_, _| panic!("nothing is left")).unwrap());
+    }
+}
+
+#[test]
+fn slices_can_be_left_out_of_a_scan() {
+    let dir = TempDir::new().unwrap();
+    let mut store = create(&dir.path().join("db")).unwrap();
+    shared_slice(&mut store);
+    let mut found = Vec::new();
+    let visit = &mut |key: &PaneKey, _: &[u8]| {
+        found.push(key.key.clone());
+        Ok(())
+    };
+    store.scan(&BTreeSet::from([slice(1, 0), slice(9, 9)]), visit).unwrap();
+    assert_eq!(found, [b"other"]);
 }

@@ -1,0 +1,130 @@
+//! Windows that fire from the state store, because they had no room in memory: which they are, and so many of their keys at a time
+//! that results fit into an epoch.
+//!
+//! A window that has begun to fire takes no more rows, and what it has shown is gone from the store with the same checkpoint. So
+//! after a restart whatever the store still holds of it is what is left to show.
+
+use crate::seal::StoredRows;
+use crate::window::{PartKey, Slice, sum};
+use aqueduct_core::Result;
+use aqueduct_plan::JobPlan;
+use aqueduct_state::{Merge, SliceKey, StateStore, query_hash};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Parts in the store that no restart reads into memory, per query.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    /// Of windows that take rows.
+    pub(crate) open: Vec<BTreeSet<PartKey>>,
+    /// Of windows that fire, in order of their ends.
+    firing: Vec<VecDeque<(PartKey, i64)>>,
+}
+
+/// The same in a commit record, per query id.
+pub(crate) type Recorded = BTreeMap<String, BTreeSet<PartKey>>;
+
+impl Stored {
+    /// What a commit says.
+    pub(crate) fn of(plan: &JobPlan, recorded: &Recorded, fired_up_to: &[i64]) -> Self {
+        let mut stored = Self::none(plan.queries.len());
+        for ((index, query), fired) in plan.queries.iter().enumerate().zip(fired_up_to) {
+            let parts = recorded.get(&query.id).cloned().unwrap_or_default();
+            // Windows of parts that leave memory do not overlap: a part is read by one, which ends where the part opens.
+            let (firing, open) = parts.into_iter().partition(|(_, end)| end.saturating_sub(1) <= *fired);
+            stored.open[index] = open;
+            let firing: BTreeSet<PartKey> = firing;
+            stored.firing[index] = firing.into_iter().map(|part| (part, part.1)).collect();
+        }
+        stored
+    }
+
+    fn none(queries: usize) -> Self {
+        Self { open: vec![BTreeSet::new(); queries], firing: vec![VecDeque::new(); queries] }
+    }
+
+    /// For a commit record.
+    pub(crate) fn record(&self, plan: &JobPlan) -> Recorded {
+        let mut recorded = Recorded::new();
+        for ((query, open), firing) in plan.queries.iter().zip(&self.open).zip(&self.firing) {
+            let parts: BTreeSet<PartKey> = open.iter().copied().chain(firing.iter().map(|(part, _)| *part)).collect();
+            if !parts.is_empty() {
+                recorded.insert(query.id.clone(), parts);
+            }
+        }
+        recorded
+    }
+
+    /// All parts, as the store names them.
+    pub(crate) fn slices(&self, plan: &JobPlan) -> BTreeSet<SliceKey> {
+        let recorded = self.record(plan);
+        let keys = recorded.iter().flat_map(|(id, parts)| parts.iter().map(|part| slice_key(query_hash(id), *part)));
+        keys.collect()
+    }
+
+    /// More windows of a query fire; several threads may name the same.
+    pub(crate) fn fire(&mut self, query: usize, windows: impl IntoIterator<Item = (PartKey, i64)>) {
+        let more: BTreeSet<(i64, PartKey)> = windows.into_iter().map(|(part, end)| (end, part)).collect();
+        for (end, part) in more {
+            self.open[query].remove(&part);
+            if !self.firing[query].contains(&(part, end)) {
+                self.firing[query].push_back((part, end));
+            }
+        }
+    }
+
+    /// Windows of a query that are in the store.
+    pub(crate) fn windows(&self, query: usize) -> u64 {
+        (self.open[query].len() + self.firing[query].len()) as u64
+    }
+
+    /// Whether windows of any query still have keys to show.
+    pub(crate) fn is_firing(&self) -> bool {
+        self.firing.iter().any(|windows| !windows.is_empty())
+    }
+
+    /// Takes up to `limit` keys of the windows that fire out of the store, per query.
+    pub(crate) fn take(
+        &mut self,
+        plan: &JobPlan,
+        state: &mut StateStore,
+        limit: usize,
+    ) -> Result<Vec<Vec<StoredRows>>> {
+        let mut left = limit.max(1);
+        let mut all = Vec::with_capacity(plan.queries.len());
+        for (query, windows) in plan.queries.iter().zip(&mut self.firing) {
+            let mut rows = Vec::new();
+            while left > 0
+                && let Some((part, end)) = windows.front().copied()
+                && let Some(window) = &query.window
+            {
+                let mut keys = Slice::new(&window.aggregates)?;
+                let slice = slice_key(query_hash(&query.id), part);
+                let more = state.take(slice, left, &mut |key, value| keys.restore(key, value, false))?;
+                left -= keys.len().min(left);
+                if !more {
+                    windows.pop_front();
+                }
+                rows.push(StoredRows { end, keys, last: !more });
+                if more {
+                    break;
+                }
+            }
+            all.push(rows);
+        }
+        Ok(all)
+    }
+}
+
+fn slice_key(query: u64, (slice_start, min_end): PartKey) -> SliceKey {
+    SliceKey { query, slice_start, min_end }
+}
+
+/// How the store adds up panes of the plan's queries.
+pub(crate) fn merge(plan: &JobPlan) -> Merge {
+    let aggregates = |query: &aqueduct_plan::Query| {
+        query.window.as_ref().map(|window| (query_hash(&query.id), window.aggregates.clone()))
+    };
+    let by_query: HashMap<u64, Vec<aqueduct_plan::Aggregate>> = plan.queries.iter().filter_map(aggregates).collect();
+    Arc::new(move |query, values| sum(by_query.get(&query)?, values).ok())
+}
