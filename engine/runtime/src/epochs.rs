@@ -75,8 +75,6 @@ pub(crate) struct Epochs {
     pub(crate) fired_up_to: Vec<i64>,
     /// What is in the state store for want of memory.
     pub(crate) stored: Stored,
-    /// Keys that fire from there in one epoch, at most.
-    pub(crate) max_fired_keys: usize,
     /// Panes to delete once, because they moved to another thread at the restore.
     pub(crate) moved: PaneBatch,
     pub(crate) clock: Arc<dyn Clock>,
@@ -305,7 +303,7 @@ impl Epochs {
             }
         }
         let Some(state) = &mut self.state else { return Ok(Vec::new()) };
-        self.stored.take(&self.sealing.plan, state, self.max_fired_keys)
+        self.stored.take(&self.sealing.plan, state)
     }
 
     /// Links the state files that the epoch consists of.

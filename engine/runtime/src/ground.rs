@@ -130,7 +130,7 @@ async fn restore_from(
     }
     let totals = head.as_ref().map(Totals::of).transpose()?.unwrap_or_default();
     let fired_up_to = fired(plan, head.as_ref());
-    let stored = Stored::of(plan, &totals.spilled, &fired_up_to);
+    let stored = Stored::of(plan, &totals.spilled, &fired_up_to, settings.max_fired_keys);
     let restored = restore::panes(
         plan,
         &log,

@@ -135,7 +135,6 @@ pub(crate) async fn start(
     points.hit("runtime.start.before-threads");
     let threads = threads(&plan, settings, (&clock, host.as_ref()), &job, restored.operators, readers, &events_in)?;
     opened.into_iter().for_each(|task| host.spawn(Box::pin(task.run(failed.clone()))));
-    let (base_sources, base_counts) = (totals.sources.clone(), totals.counts.clone());
     let epochs = Some(Box::new(Epochs {
         log,
         state: restored.state,
@@ -143,10 +142,9 @@ pub(crate) async fn start(
         state_dir: environment.state_dir,
         deliveries: deliveries.clone(),
         identity: identity.clone(),
-        totals,
+        totals: totals.clone(),
         fired_up_to,
         stored,
-        max_fired_keys: settings.max_fired_keys,
         moved: restored.moved,
         clock: clock.clone(),
         host: host.clone(),
@@ -175,8 +173,8 @@ pub(crate) async fn start(
         control: environment.control,
         repeats,
         limits,
-        base_sources,
-        base_counts,
+        base_sources: totals.sources,
+        base_counts: totals.counts,
     })
 }
 

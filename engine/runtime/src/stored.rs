@@ -13,21 +13,25 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Parts in the store that no restart reads into memory, per query.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Stored {
     /// Of windows that take rows.
     pub(crate) open: Vec<BTreeSet<PartKey>>,
     /// Of windows that fire, in order of their ends.
     firing: Vec<VecDeque<(PartKey, i64)>>,
+    /// Keys that fire in one epoch, at most.
+    limit: usize,
 }
 
 /// The same in a commit record, per query id.
 pub(crate) type Recorded = BTreeMap<String, BTreeSet<PartKey>>;
 
 impl Stored {
-    /// What a commit says.
-    pub(crate) fn of(plan: &JobPlan, recorded: &Recorded, fired_up_to: &[i64]) -> Self {
-        let mut stored = Self::none(plan.queries.len());
+    /// What a commit says. At most `limit` keys fire in one epoch.
+    pub(crate) fn of(plan: &JobPlan, recorded: &Recorded, fired_up_to: &[i64], limit: usize) -> Self {
+        let queries = plan.queries.len();
+        let mut stored =
+            Self { open: vec![BTreeSet::new(); queries], firing: vec![VecDeque::new(); queries], limit: limit.max(1) };
         for ((index, query), fired) in plan.queries.iter().enumerate().zip(fired_up_to) {
             let parts = recorded.get(&query.id).cloned().unwrap_or_default();
             // Windows of parts that leave memory do not overlap: a part is read by one, which ends where the part opens.
@@ -37,10 +41,6 @@ impl Stored {
             stored.firing[index] = firing.into_iter().map(|part| (part, part.1)).collect();
         }
         stored
-    }
-
-    fn none(queries: usize) -> Self {
-        Self { open: vec![BTreeSet::new(); queries], firing: vec![VecDeque::new(); queries] }
     }
 
     /// For a commit record.
@@ -83,14 +83,9 @@ impl Stored {
         self.firing.iter().any(|windows| !windows.is_empty())
     }
 
-    /// Takes up to `limit` keys of the windows that fire out of the store, per query.
-    pub(crate) fn take(
-        &mut self,
-        plan: &JobPlan,
-        state: &mut StateStore,
-        limit: usize,
-    ) -> Result<Vec<Vec<StoredRows>>> {
-        let mut left = limit.max(1);
+    /// Takes keys of the windows that fire out of the store, per query, as many as an epoch may hold.
+    pub(crate) fn take(&mut self, plan: &JobPlan, state: &mut StateStore) -> Result<Vec<Vec<StoredRows>>> {
+        let mut left = self.limit;
         let mut all = Vec::with_capacity(plan.queries.len());
         for (query, windows) in plan.queries.iter().zip(&mut self.firing) {
             let mut rows = Vec::new();

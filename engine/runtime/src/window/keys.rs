@@ -231,11 +231,53 @@ const TEXT_PREFIX: usize = 5;
 /// Numbers keys 0, 1, 2, ... in the order of their first appearance. All key bytes lie in one arena.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyTable {
-    table: HashTable<u32>,
+    table: HashTable<Known>,
     arena: Vec<u8>,
-    /// `ends[i]` is where key `i` ends in the arena.
-    ends: Vec<usize>,
+    ends: Ends,
     hasher: DefaultHashBuilder,
+}
+
+/// A key's hash and number. With the hash beside it the table grows without looking at a key, and looks at nearly none in vain.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    hash: u32,
+    index: u32,
+}
+
+/// What the table places a key by; it looks at the highest bits and at the lowest.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// Where each key ends in the arena: in four bytes, as long as they are enough.
+#[derive(Debug, Clone, Default)]
+struct Ends {
+    low: Vec<u32>,
+    high: Vec<usize>,
+}
+
+impl Ends {
+    fn len(&self) -> usize {
+        self.low.len() + self.high.len()
+    }
+
+    fn push(&mut self, end: usize) {
+        match u32::try_from(end) {
+            Ok(low) => self.low.push(low),
+            Err(_) => self.high.push(end),
+        }
+    }
+
+    fn get(&self, index: usize) -> usize {
+        match self.low.get(index) {
+            Some(low) => *low as usize,
+            None => self.high[index - self.low.len()],
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.low.capacity() * 4 + self.high.capacity() * 8
+    }
 }
 
 /// What of a key is hashed: of a single text only the text, so that a text can be looked up without being encoded.
@@ -250,29 +292,37 @@ impl KeyTable {
     /// The number of the key that is this single text, if it is known.
     #[inline]
     pub(crate) fn find_text(&self, text: &[u8]) -> Option<u32> {
-        let at = |index: u32| slot(&self.arena, &self.ends, index);
-        let is = |index: &u32| {
-            let key = at(*index);
+        let hash = self.hash(text);
+        let is = |known: &Known| {
+            if known.hash != hash {
+                return false;
+            }
+            let key = slot(&self.arena, &self.ends, known.index);
             // The length tells it from a key of several columns with the same ending.
             key.len() == TEXT_PREFIX + text.len() && key[TEXT_PREFIX..] == *text && hashed(key).len() == text.len()
         };
-        self.table.find(self.hasher.hash_one(text), is).copied()
+        self.table.find(spread(hash), is).map(|known| known.index)
     }
 
     /// The number of `key`, new or known.
     pub(crate) fn intern(&mut self, key: &[u8]) -> Result<u32> {
-        let hash = self.hasher.hash_one(hashed(key));
-        let (arena, ends, hasher) = (&self.arena, &self.ends, &self.hasher);
-        let at = |index: u32| slot(arena, ends, index);
-        if let Some(index) = self.table.find(hash, |index| at(*index) == key) {
-            return Ok(*index);
+        let hash = self.hash(hashed(key));
+        let (arena, ends) = (&self.arena, &self.ends);
+        let is = |known: &Known| known.hash == hash && slot(arena, ends, known.index) == key;
+        if let Some(known) = self.table.find(spread(hash), is) {
+            return Ok(known.index);
         }
         let index = u32::try_from(ends.len())
             .map_err(|_| Error::data("more than 4,294,967,295 keys in one slice: use shorter windows or fewer keys"))?;
-        self.table.insert_unique(hash, index, |other| hasher.hash_one(hashed(at(*other))));
+        self.table.insert_unique(spread(hash), Known { hash, index }, |other| spread(other.hash));
         self.arena.extend_from_slice(key);
         self.ends.push(self.arena.len());
         Ok(index)
+    }
+
+    fn hash(&self, bytes: &[u8]) -> u32 {
+        let hash = self.hasher.hash_one(bytes);
+        (hash ^ (hash >> 32)) as u32
     }
 
     /// How many keys there are.
@@ -309,7 +359,7 @@ impl KeyTable {
 
     /// Bytes held, without walking anything.
     pub(crate) fn bytes(&self) -> usize {
-        self.arena.capacity() + self.ends.capacity() * 8 + self.table.capacity() * 5
+        self.arena.capacity() + self.ends.bytes() + self.table.allocation_size()
     }
 }
 
@@ -324,10 +374,10 @@ fn head(key: &[u8]) -> u128 {
     u128::from_be_bytes(head)
 }
 
-fn slot<'a>(arena: &'a [u8], ends: &[usize], index: u32) -> &'a [u8] {
+fn slot<'a>(arena: &'a [u8], ends: &Ends, index: u32) -> &'a [u8] {
     let index = index as usize;
-    let start = if index == 0 { 0 } else { ends[index - 1] };
-    &arena[start..ends[index]]
+    let start = if index == 0 { 0 } else { ends.get(index - 1) };
+    &arena[start..ends.get(index)]
 }
 
 #[cfg(test)]

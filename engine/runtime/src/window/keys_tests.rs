@@ -20,3 +20,28 @@ fn keys_are_sorted_by_all_their_bytes() {
     }
     assert_eq!(KeyTable::default().sorted(), [0_u32; 0]);
 }
+
+#[test]
+fn many_keys_keep_their_numbers() {
+    let mut keys = KeyTable::default();
+    // So many that some share the 32 bits of their hashes.
+    let key = |number: u32| [[1].as_slice(), &(u64::from(number) * 7).to_be_bytes()].concat();
+    for number in 0..300_000 {
+        assert_eq!(keys.intern(&key(number)).unwrap(), number);
+    }
+    for number in (0..300_000).rev() {
+        assert_eq!(keys.intern(&key(number)).unwrap(), number);
+        assert_eq!(keys.key(number), key(number));
+    }
+    assert_eq!(keys.len(), 300_000);
+    assert!(keys.bytes() >= 300_000 * (9 + 4 + 8));
+}
+
+#[test]
+fn ends_go_on_beyond_four_bytes() {
+    let mut ends = Ends::default();
+    let all = [0, 9, u32::MAX as usize, u32::MAX as usize + 1, u32::MAX as usize + 9];
+    all.iter().for_each(|end| ends.push(*end));
+    assert_eq!(ends.len(), all.len());
+    assert!(all.iter().enumerate().all(|(index, end)| ends.get(index) == *end));
+}
