@@ -1,6 +1,7 @@
 //! What was measured, kept in `results.json` from one run to the next: who is left out of a run keeps the figures of the last
 //! one that it was in, with their date. It neither measures nor writes prose.
 
+use crate::machine::Origin;
 use crate::topics::Kind;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -34,11 +35,8 @@ pub(crate) struct Entry {
     pub(crate) parallelism: u32,
     pub(crate) system: String,
     pub(crate) title: String,
-    pub(crate) date: String,
-    pub(crate) machine: String,
-    /// The commit of this repository.
-    pub(crate) commit: String,
-    pub(crate) command: String,
+    #[serde(flatten)]
+    pub(crate) origin: Origin,
     /// Of the long run.
     pub(crate) millions: f64,
     /// The most that a JVM's heap could grow to.
@@ -64,10 +62,8 @@ pub(crate) struct LeastHeap {
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub(crate) struct StateEntry {
     pub(crate) keys: u64,
-    pub(crate) date: String,
-    pub(crate) machine: String,
-    pub(crate) commit: String,
-    pub(crate) command: String,
+    #[serde(flatten)]
+    pub(crate) origin: Origin,
     /// Of each run whose CPU is measured.
     pub(crate) millions: f64,
     /// Checkpoints whose pauses were looked at, one each second.
@@ -105,10 +101,8 @@ pub(crate) struct LatencyEntry {
     pub(crate) p99_ms: f64,
     pub(crate) most_ms: f64,
     pub(crate) parallelism: u32,
-    pub(crate) date: String,
-    pub(crate) machine: String,
-    pub(crate) commit: String,
-    pub(crate) command: String,
+    #[serde(flatten)]
+    pub(crate) origin: Origin,
 }
 
 /// Everything that is kept.
@@ -154,34 +148,32 @@ impl Book {
 
     /// Takes an entry in the place of the same system's on the same kind of topic.
     pub(crate) fn put(&mut self, entry: Entry) {
-        let same =
-            |old: &Entry| (old.kind, old.parallelism, &old.system) == (entry.kind, entry.parallelism, &entry.system);
-        match self.entries.iter_mut().find(|old| same(old)) {
-            Some(old) => *old = entry,
-            None => self.entries.push(entry),
-        }
+        put(&mut self.entries, entry, |a, b| (a.kind, a.parallelism, &a.system) == (b.kind, b.parallelism, &b.system));
     }
 
     /// The same for a least heap.
     pub(crate) fn put_heap(&mut self, heap: LeastHeap) {
-        match self.least_heaps.iter_mut().find(|old| (old.kind, &old.system) == (heap.kind, &heap.system)) {
-            Some(old) => *old = heap,
-            None => self.least_heaps.push(heap),
-        }
+        put(&mut self.least_heaps, heap, |a, b| (a.kind, &a.system) == (b.kind, &b.system));
     }
 
     /// The same for what state costs.
     pub(crate) fn put_state(&mut self, state: StateEntry) {
-        self.states.retain(|old| old.keys != state.keys);
-        self.states.push(state);
+        put(&mut self.states, state, |a, b| a.keys == b.keys);
         self.states.sort_by_key(|state| state.keys);
     }
 
     /// The same for latencies.
     pub(crate) fn put_latency(&mut self, entry: LatencyEntry) {
-        self.latencies.retain(|old| (old.load, &old.sink) != (entry.load, &entry.sink));
-        self.latencies.push(entry);
+        put(&mut self.latencies, entry, |a, b| (a.load, &a.sink) == (b.load, &b.sink));
         self.latencies.sort_by(|a, b| (a.load, &a.sink).cmp(&(b.load, &b.sink)));
+    }
+}
+
+/// In the place of the one that is the same, or behind all others.
+fn put<T>(kept: &mut Vec<T>, new: T, same: impl Fn(&T, &T) -> bool) {
+    match kept.iter_mut().find(|old| same(old, &new)) {
+        Some(old) => *old = new,
+        None => kept.push(new),
     }
 }
 

@@ -19,15 +19,16 @@ pub(crate) fn entry(system: &str, keys: u64, cpu: &[f64]) -> Entry {
         parallelism: 1,
         system: system.into(),
         title: system.into(),
-        date: "2026-01-31".into(),
-        machine: "a machine".into(),
-        commit: "abc".into(),
-        command: "./dev bench".into(),
+        origin: origin("2026-01-31"),
         millions: 5.0,
         heap_mib: 1024,
         rounds: rounds.collect(),
         void: None,
     }
+}
+
+pub(crate) fn origin(date: &str) -> Origin {
+    Origin { date: date.into(), machine: "a machine".into(), commit: "abc".into(), command: "./dev bench".into() }
 }
 
 #[test]

@@ -8,7 +8,8 @@ mod eyes;
 mod timetable;
 
 use crate::book::LatencyEntry;
-use crate::{Arguments, machine, whole_job};
+use crate::machine::Origin;
+use crate::{Arguments, whole_job};
 use aqueduct_generate::DatagenConfig;
 use aqueduct_tests::main_job::{self, MainJob, Setup, Start};
 use aqueduct_tests::stage::Stage;
@@ -57,10 +58,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<Vec<LatencyEntry>, String
                 p99_ms: quantile(&waits, 0.99),
                 most_ms: waits.last().copied().unwrap_or(f64::NAN),
                 parallelism: arguments.parallelism,
-                date: machine::today(),
-                machine: machine::description(),
-                commit: machine::commit(),
-                command: machine::command(),
+                origin: Origin::here(),
             };
             eprintln!(
                 "{load} %  {sink:<10} {} windows, {} missing: p50 {:.0} ms, p99 {:.0} ms, longest {:.0} ms",

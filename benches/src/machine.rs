@@ -1,10 +1,28 @@
 //! What a figure depends on beside the programs: the machine, the day, the state of this repository.
 
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::Command;
 
+/// Where a figure comes from.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub(crate) struct Origin {
+    pub(crate) date: String,
+    pub(crate) machine: String,
+    /// The commit of this repository.
+    pub(crate) commit: String,
+    pub(crate) command: String,
+}
+
+impl Origin {
+    /// Of a figure that is measured now.
+    pub(crate) fn here() -> Origin {
+        Origin { date: today(), machine: description(), commit: commit(), command: command() }
+    }
+}
+
 /// `Intel(R) ... , 2 cores, 24 GB, Linux 6.1.0`
-pub(crate) fn description() -> String {
+fn description() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name))?;
@@ -22,7 +40,7 @@ pub(crate) fn description() -> String {
 }
 
 /// The commit of this repository, with a mark if files differ from it.
-pub(crate) fn commit() -> String {
+fn commit() -> String {
     let git = |arguments: &[&str]| {
         let output =
             Command::new("git").args(arguments).current_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).output().ok()?;
@@ -39,7 +57,7 @@ pub(crate) fn today() -> String {
 }
 
 /// The line that started this.
-pub(crate) fn command() -> String {
+fn command() -> String {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     format!("./dev bench {}", arguments.join(" ")).trim_end().to_owned()
 }

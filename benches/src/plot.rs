@@ -27,7 +27,7 @@ pub(crate) fn svg(book: &Book) -> Option<String> {
         .filter_map(|entry| Some((entry, of(entry, |f| Some(f.cpu_per_million))?)))
         .collect();
     let most = entries.iter().map(|(_, cpu)| *cpu).fold(1.0, f64::max);
-    let newest = entries.iter().map(|(entry, _)| entry.date.as_str()).max()?;
+    let newest = entries.iter().map(|(entry, _)| entry.origin.date.as_str()).max()?;
     let decades = (most / LEAST).log10().ceil();
     let place = |value: f64| LEFT + WIDTH * ((value / LEAST).log10() / decades).max(0.0);
     let kinds: BTreeSet<Kind> = entries.iter().map(|(entry, _)| entry.kind).collect();
@@ -38,7 +38,7 @@ pub(crate) fn svg(book: &Book) -> Option<String> {
         let _ = write!(body, "<text x=\"8\" y=\"{y}\" font-weight=\"bold\">{}</text>", escaped(&kind.title()));
         for (entry, cpu) in rows {
             y += ROW;
-            let date = if entry.date == newest { String::new() } else { format!(" ({})", entry.date) };
+            let date = if entry.origin.date == newest { String::new() } else { format!(" ({})", entry.origin.date) };
             let (width, title) = (place(*cpu) - LEFT, escaped(&entry.title.replace('*', "")));
             let _ = writeln!(
                 body,

@@ -1,6 +1,7 @@
 //! `RESULTS.md` from the book: medians and spreads, system by system. It judges nothing.
 
 use crate::book::{Book, Entry, Figures, median};
+use crate::machine::Origin;
 use crate::systems::System;
 use crate::topics::{Kind, Question, grouped};
 use std::collections::BTreeSet;
@@ -58,7 +59,7 @@ fn section(book: &Book, kind: Kind, parallelism: u32) -> String {
 }
 
 fn line(entry: &Entry, ours: Option<f64>) -> String {
-    let measured = format!("{}, {} rounds of {} M", entry.date, entry.rounds.len(), entry.millions);
+    let measured = format!("{}, {} rounds of {} M", entry.origin.date, entry.rounds.len(), entry.millions);
     if let Some(why) = &entry.void {
         let why = why.lines().next().unwrap_or_default().replace('|', "/");
         return format!("| {} | void: {why} | | | | | | | | {measured} |\n", entry.title);
@@ -136,7 +137,7 @@ fn states(book: &Book) -> String {
             middle(&state.restore_ms),
             state.state_mib,
             middle(&state.second_core),
-            state.date,
+            state.origin.date,
             state.checkpoint_percent.len(),
             state.millions
         ));
@@ -164,7 +165,7 @@ fn latencies(book: &Book) -> String {
             entry.p50_ms,
             entry.p99_ms,
             entry.most_ms,
-            entry.date
+            entry.origin.date
         ));
     }
     out
@@ -172,13 +173,12 @@ fn latencies(book: &Book) -> String {
 
 /// By which command, of which state, on which machine.
 fn origin(book: &Book) -> String {
-    let row = |date: &str, command: &str, commit: &str, machine: &str| {
-        format!("| {date} | `{command}` | {commit} | {machine} |\n")
+    let row = |origin: &Origin| {
+        format!("| {} | `{}` | {} | {} |\n", origin.date, origin.command, origin.commit, origin.machine)
     };
-    let entries = book.entries.iter().map(|entry| row(&entry.date, &entry.command, &entry.commit, &entry.machine));
-    let states = book.states.iter().map(|state| row(&state.date, &state.command, &state.commit, &state.machine));
-    let seen = book.latencies.iter().map(|entry| row(&entry.date, &entry.command, &entry.commit, &entry.machine));
-    let rows: BTreeSet<String> = entries.chain(states).chain(seen).collect();
+    let entries = book.entries.iter().map(|entry| &entry.origin);
+    let alone = book.states.iter().map(|state| &state.origin).chain(book.latencies.iter().map(|entry| &entry.origin));
+    let rows: BTreeSet<String> = entries.chain(alone).map(row).collect();
     let steal = book.entries.iter().flat_map(|entry| &entry.rounds).map(|figures| figures.steal).fold(0.0, f64::max);
     let rows: String = rows.into_iter().collect();
     format!(

@@ -1,14 +1,14 @@
 //! The report of a small book, and what stands in it.
 
 use super::*;
-use crate::book::tests::entry;
+use crate::book::tests::{entry, origin};
 
 #[test]
 fn medians_spreads_and_what_was_kept() {
     let mut book = Book::default();
     book.put(entry("w3", 10, &[0.8, 0.6, 1.0]));
     book.put(entry("raw", 10, &[0.4]));
-    book.put(Entry { date: "2025-12-24".into(), ..entry("flink-heap", 10, &[3.2]) });
+    book.put(Entry { origin: origin("2025-12-24"), ..entry("flink-heap", 10, &[3.2]) });
     book.put(Entry { void: Some("bytewax: 1 rows, 2 expected\nmore".into()), ..entry("bytewax", 10, &[]) });
     let text = text(&book);
     let rows: Vec<&str> = text.lines().filter(|line| line.contains(" rounds of ")).collect();

@@ -1,12 +1,13 @@
 //! The rounds: every system once in each, in another order, with the topics that it needs. It keeps no figures of other days.
 
+use crate::Arguments;
 use crate::book::{Entry, Figures};
+use crate::machine::Origin;
 use crate::measure::Usage;
 use crate::peers::Peer;
 use crate::systems::{Place, System, WHOLE_JOB};
 use crate::tap::Tap;
 use crate::topics::{Answers, Codec, Kind, Question, Shape, Spread};
-use crate::{Arguments, machine};
 use aqueduct_tests::main_job;
 use aqueduct_tests::services::daemon::Scratch;
 use aqueduct_tests::services::{Kafka, Listener, unique};
@@ -154,10 +155,7 @@ impl<'a> Bench<'a> {
             parallelism: self.arguments.parallelism,
             system: system.id().into(),
             title: system.title(),
-            date: machine::today(),
-            machine: machine::description(),
-            commit: machine::commit(),
-            command: machine::command(),
+            origin: Origin::here(),
             millions: self.long(kind, system).records as f64 / 1e6,
             heap_mib: heap_mib(kind.keys),
             rounds: own.map(|sample| sample.figures.clone()).collect(),

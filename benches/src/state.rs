@@ -3,14 +3,13 @@
 //! The job is `workloads/state.sql`; its rows are compared nowhere here, because the tests do that.
 
 use crate::book::StateEntry;
-use crate::systems::workload;
-use crate::{Arguments, machine, measure};
-use aqueduct_tests::main_job;
-use aqueduct_tests::services::daemon::{Daemon, Scratch, free_port};
-use aqueduct_tests::services::http;
-use aqueduct_tests::watch::{number, peak_mib};
+use crate::machine::Origin;
+use crate::systems::{end_of, workload};
+use crate::{Arguments, measure};
+use aqueduct_tests::main_job::{self, Start};
+use aqueduct_tests::services::daemon::{Daemon, Scratch};
+use aqueduct_tests::watch::{Watch, number, peak_mib};
 use serde_json::Value;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -35,7 +34,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn command(&self, rows: u64, http: Option<u16>) -> Command {
+    fn command(&self, rows: u64) -> Command {
         let mut command = if self.cores.is_empty() {
             Command::new(main_job::binary())
         } else {
@@ -48,9 +47,6 @@ impl Run<'_> {
         command.args(["-D", &format!("execution.checkpointing.interval={}", self.interval)]);
         command.args(["--checkpoint-dir", "checkpoints", "--log-format", "text"]);
         command.args(["--parallelism", &self.parallelism.to_string()]);
-        if let Some(port) = http {
-            command.args(["--http", &format!("127.0.0.1:{port}")]);
-        }
         command.current_dir(self.scratch.path()).env("TMPDIR", self.scratch.path());
         command
     }
@@ -59,21 +55,23 @@ impl Run<'_> {
     fn cost(&self, rows: u64, limit: Duration) -> Result<measure::Usage, String> {
         let log = self.scratch.path().join("log");
         let _ = std::fs::remove_dir_all(self.scratch.path().join("checkpoints"));
-        let usage = measure::run(&mut self.command(rows, None), &log, limit).map_err(|error| error.to_string())?;
-        usage.success.then_some(usage).ok_or_else(|| format!("state: {}", text(&log)))
+        let usage = measure::run(&mut self.command(rows), &log, limit).map_err(|error| error.to_string())?;
+        usage.success.then_some(usage).ok_or_else(|| format!("state: {}", end_of(&log)))
     }
 
     fn start(&self) -> Watched {
-        let port = free_port();
-        let log = self.scratch.path().join("log");
-        Watched { daemon: Daemon::spawn("aqueduct", self.command(ENDLESS, Some(port)), &log), port }
+        let mut start = Start::default();
+        let watch = Watch::on(&mut start);
+        let mut command = self.command(ENDLESS);
+        command.args(start.more);
+        Watched { daemon: Daemon::spawn("aqueduct", command, &self.scratch.path().join("log")), watch }
     }
 }
 
 /// A run whose status is looked at.
 struct Watched {
     daemon: Daemon,
-    port: u16,
+    watch: Watch,
 }
 
 impl Watched {
@@ -82,8 +80,8 @@ impl Watched {
         let begun = Instant::now();
         let mut last = Value::Null;
         loop {
-            if let Ok(reply) = http::get(&format!("http://127.0.0.1:{}/status", self.port)) {
-                last = reply.json();
+            if let Some(status) = self.watch.status() {
+                last = status;
                 if ready(&last) {
                     return Ok(last);
                 }
@@ -120,10 +118,7 @@ pub(crate) fn measure(keys: u64, arguments: &Arguments) -> Result<StateEntry, St
     }
     Ok(StateEntry {
         keys,
-        date: machine::today(),
-        machine: machine::description(),
-        commit: machine::commit(),
-        command: machine::command(),
+        origin: Origin::here(),
         millions: rows as f64 / 1e6,
         cuts: looked.cuts,
         pause_ms: looked.pause_ms,
@@ -221,10 +216,6 @@ fn second_core(run: &Run<'_>, rows: u64, limit: Duration) -> Result<f64, String>
         Ok::<f64, String>(1.0 / (whole.wall - brief.wall).as_secs_f64())
     };
     Ok(rate(2, "0,1")? / rate(1, "0")?)
-}
-
-fn text(log: &Path) -> String {
-    String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned()
 }
 
 #[cfg(test)]

@@ -229,7 +229,8 @@ pub(crate) fn workload(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads").join(format!("{name}.sql"))
 }
 
-fn end_of(log: &Path) -> String {
+/// The last lines of a log.
+pub(crate) fn end_of(log: &Path) -> String {
     let text = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(40)..].join("\n")

@@ -47,15 +47,15 @@ impl Drain {
         operators.iter().flatten().any(WindowOperator::is_pending)
     }
 
-    /// The first panes of a cut; the rest goes to `rest`, if there is any. `took` tells how long this has taken so far.
+    /// The first panes of a cut; the rest goes to `rest`, if there is any. There are so many `panes` in memory; `took` tells how long this has taken so far.
     pub(crate) fn begin(
         &mut self,
         operators: &mut [Option<WindowOperator>],
         rest: Sender<Panes>,
+        panes: u64,
         took: impl Fn() -> Duration,
     ) -> PanePuts {
         let first = self.some(operators, &took);
-        let panes: u64 = operators.iter().flatten().map(|operator| operator.size().0).sum();
         self.portion = if panes < MANY { PORTION } else { LONG_PORTION };
         self.open = self.is_pending(operators).then_some(rest);
         first

@@ -299,7 +299,7 @@ impl Epochs {
         }
         for cut in &barrier.cuts {
             for (query, windows) in cut.stored.iter().enumerate() {
-                self.stored.fire(query, windows.iter().copied());
+                self.stored.fire(query, windows);
             }
         }
         let Some(state) = &mut self.state else { return Ok(Vec::new()) };

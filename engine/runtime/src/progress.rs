@@ -150,8 +150,8 @@ pub(crate) struct Cut {
     pub(crate) counts: Vec<Counts>,
     /// Per query: partials of the windows that fire.
     pub(crate) fired: Vec<Vec<Fired>>,
-    /// Per query: windows that fire from the state store, and their ends.
-    pub(crate) stored: Vec<Vec<(PartKey, i64)>>,
+    /// Per query: windows that fire from the state store, by their only part.
+    pub(crate) stored: Vec<Vec<PartKey>>,
     /// Per query: slice parts to delete from the state store.
     pub(crate) retired: Vec<Vec<PartKey>>,
     /// Per query: parts that are in the state store after the cut, those that fire apart.

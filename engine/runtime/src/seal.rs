@@ -21,8 +21,7 @@ pub(crate) struct Sealing {
     codecs: Vec<Option<KeyCodec>>,
     query_names: Vec<String>,
     source_names: Vec<String>,
-    /// Per query: the number under which its panes are kept.
-    pub(crate) hashes: Vec<u64>,
+    hashes: Vec<u64>,
 }
 
 /// The contents of an epoch.
@@ -131,12 +130,12 @@ impl Sealing {
     /// The result rows of a query: merged windows, earliest first, or the rows of a query without windows.
     fn query_rows(&self, query: usize, cuts: &mut [Cut], totals: &mut FiredTotals) -> Result<Vec<RecordBatch>> {
         let plan = &self.plan.queries[query];
-        let Some((window, codec)) = plan.window.as_ref().zip(self.codecs[query].as_ref()) else {
+        if plan.window.is_none() {
             let batches: Vec<RecordBatch> =
                 cuts.iter_mut().flat_map(|cut| std::mem::take(&mut cut.rows[query])).collect();
             totals.rows += batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
             return Ok(batches);
-        };
+        }
         let mut merged: BTreeMap<i64, Slice> = BTreeMap::new();
         for cut in cuts {
             for fired in std::mem::take(&mut cut.fired[query]) {
@@ -150,32 +149,29 @@ impl Sealing {
         }
         let mut batches = Vec::with_capacity(merged.len());
         for (end, slice) in merged {
-            let batch = result_rows(window, codec, end, &slice)
-                .map_err(|error| error.context(format!("query '{}', window ending at {end} ms", plan.name)))?;
+            batches.push(self.window_rows(query, end, &slice, totals)?);
             totals.windows += 1;
-            totals.rows += batch.num_rows() as u64;
             totals.last_end = totals.last_end.max(Some(end));
-            batches.push(batch);
         }
         Ok(batches)
     }
 
     /// Result rows of windows that fire from the state store, or of a part of their keys.
     fn stored_rows(&self, query: usize, stored: Vec<StoredRows>, totals: &mut FiredTotals) -> Result<Vec<RecordBatch>> {
+        totals.windows += stored.iter().filter(|rows| rows.last).count() as u64;
+        stored.iter().map(|rows| self.window_rows(query, rows.end, &rows.keys, totals)).collect()
+    }
+
+    /// The result rows of some keys of a window, counted.
+    fn window_rows(&self, query: usize, end: i64, keys: &Slice, totals: &mut FiredTotals) -> Result<RecordBatch> {
         let plan = &self.plan.queries[query];
-        let Some((window, codec)) = plan.window.as_ref().zip(self.codecs[query].as_ref()) else {
-            return Ok(Vec::new());
-        };
-        let mut batches = Vec::with_capacity(stored.len());
-        for StoredRows { end, keys, last } in stored {
-            let batch = result_rows(window, codec, end, &keys)
-                .map_err(|error| error.context(format!("query '{}', window ending at {end} ms", plan.name)))?;
-            totals.windows += u64::from(last);
-            totals.rows += batch.num_rows() as u64;
-            totals.last_end = totals.last_end.max(Some(end));
-            batches.push(batch);
-        }
-        Ok(batches)
+        let windowed = plan.window.as_ref().zip(self.codecs[query].as_ref());
+        let (window, codec) =
+            windowed.ok_or_else(|| Error::bug(format!("query '{}' has no windows, and one fires", plan.name)))?;
+        let batch = result_rows(window, codec, end, keys)
+            .map_err(|error| error.context(format!("query '{}', window ending at {end} ms", plan.name)))?;
+        totals.rows += batch.num_rows() as u64;
+        Ok(batch)
     }
 
     /// Runs the inserts of a query. Rows whose outermost expressions fail come back as dead letters.

@@ -9,7 +9,7 @@ use crate::window::{PartKey, Slice, sum};
 use aqueduct_core::Result;
 use aqueduct_plan::JobPlan;
 use aqueduct_state::{Merge, SliceKey, StateStore, query_hash};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Parts in the store that no restart reads into memory, per query.
@@ -17,8 +17,8 @@ use std::sync::Arc;
 pub(crate) struct Stored {
     /// Of windows that take rows.
     pub(crate) open: Vec<BTreeSet<PartKey>>,
-    /// Of windows that fire, in order of their ends.
-    firing: Vec<VecDeque<(PartKey, i64)>>,
+    /// Of windows that fire. They do not overlap: the order of their parts is that of their ends.
+    firing: Vec<BTreeSet<PartKey>>,
     /// Keys that fire in one epoch, at most.
     limit: usize,
 }
@@ -31,14 +31,12 @@ impl Stored {
     pub(crate) fn of(plan: &JobPlan, recorded: &Recorded, fired_up_to: &[i64], limit: usize) -> Self {
         let queries = plan.queries.len();
         let mut stored =
-            Self { open: vec![BTreeSet::new(); queries], firing: vec![VecDeque::new(); queries], limit: limit.max(1) };
+            Self { open: vec![BTreeSet::new(); queries], firing: vec![BTreeSet::new(); queries], limit: limit.max(1) };
         for ((index, query), fired) in plan.queries.iter().enumerate().zip(fired_up_to) {
             let parts = recorded.get(&query.id).cloned().unwrap_or_default();
-            // Windows of parts that leave memory do not overlap: a part is read by one, which ends where the part opens.
-            let (firing, open) = parts.into_iter().partition(|(_, end)| end.saturating_sub(1) <= *fired);
-            stored.open[index] = open;
-            let firing: BTreeSet<PartKey> = firing;
-            stored.firing[index] = firing.into_iter().map(|part| (part, part.1)).collect();
+            // A part that leaves memory is read by one window, which ends where the part opens.
+            let fires = |(_, end): &PartKey| end.saturating_sub(1) <= *fired;
+            (stored.firing[index], stored.open[index]) = parts.into_iter().partition(fires);
         }
         stored
     }
@@ -47,7 +45,7 @@ impl Stored {
     pub(crate) fn record(&self, plan: &JobPlan) -> Recorded {
         let mut recorded = Recorded::new();
         for ((query, open), firing) in plan.queries.iter().zip(&self.open).zip(&self.firing) {
-            let parts: BTreeSet<PartKey> = open.iter().copied().chain(firing.iter().map(|(part, _)| *part)).collect();
+            let parts: BTreeSet<PartKey> = open.union(firing).copied().collect();
             if !parts.is_empty() {
                 recorded.insert(query.id.clone(), parts);
             }
@@ -63,13 +61,10 @@ impl Stored {
     }
 
     /// More windows of a query fire; several threads may name the same.
-    pub(crate) fn fire(&mut self, query: usize, windows: impl IntoIterator<Item = (PartKey, i64)>) {
-        let more: BTreeSet<(i64, PartKey)> = windows.into_iter().map(|(part, end)| (end, part)).collect();
-        for (end, part) in more {
-            self.open[query].remove(&part);
-            if !self.firing[query].contains(&(part, end)) {
-                self.firing[query].push_back((part, end));
-            }
+    pub(crate) fn fire(&mut self, query: usize, windows: &[PartKey]) {
+        for part in windows {
+            self.open[query].remove(part);
+            self.firing[query].insert(*part);
         }
     }
 
@@ -90,7 +85,7 @@ impl Stored {
         for (query, windows) in plan.queries.iter().zip(&mut self.firing) {
             let mut rows = Vec::new();
             while left > 0
-                && let Some((part, end)) = windows.front().copied()
+                && let Some(part) = windows.first().copied()
                 && let Some(window) = &query.window
             {
                 let mut keys = Slice::new(&window.aggregates)?;
@@ -98,9 +93,9 @@ impl Stored {
                 let more = state.take(slice, left, &mut |key, value| keys.restore(key, value, false))?;
                 left -= keys.len().min(left);
                 if !more {
-                    windows.pop_front();
+                    windows.pop_first();
                 }
-                rows.push(StoredRows { end, keys, last: !more });
+                rows.push(StoredRows { end: part.1, keys, last: !more });
                 if more {
                     break;
                 }

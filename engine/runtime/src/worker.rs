@@ -310,7 +310,8 @@ impl Worker {
             cut.sizes.push(size);
         }
         let clock = &self.clock;
-        cut.changes = self.drain.begin(&mut self.operators, panes, || clock.steady().saturating_sub(begun));
+        let live = cut.sizes.iter().map(|(panes, _)| panes).sum();
+        cut.changes = self.drain.begin(&mut self.operators, panes, live, || clock.steady().saturating_sub(begun));
         self.publish();
         self.publish_state();
         cut.pause = self.clock.steady().saturating_sub(begun);

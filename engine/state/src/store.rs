@@ -116,11 +116,6 @@ impl StateStore {
         allowed.map_err(|error| self.explain(&error, "compacted"))
     }
 
-    /// About how many panes there are.
-    pub fn estimated_panes(&self) -> u64 {
-        self.db.property_int_value("rocksdb.estimate-num-keys").ok().flatten().unwrap_or(0)
-    }
-
     /// Applies a batch. It survives the process only as part of a snapshot.
     pub fn write(&mut self, batch: PaneBatch) -> Result<()> {
         let PaneBatch { delete_slices, deletes, mut puts } = batch;

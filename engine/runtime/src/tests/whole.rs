@@ -77,15 +77,15 @@ async fn a_straight_run_is_exact_and_its_ledger_closes() {
     assert!(ledger.late > 0 && ledger.dead > 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn crashes_and_other_parallelisms_change_nothing() {
-    let splits = sample(5_000);
-    let world = World::new();
+/// Lives that end in the middle, each at another parallelism. Returns how many windows they had in the state store.
+async fn crashes(world: &World, splits: &[Vec<Row>], set: fn(&mut Settings)) -> u64 {
+    let mut stored = 0;
     for parallelism in [3, 1, 2, 4, 1] {
-        let input = rows(&splits, 600);
-        let running = start(&world, input.clone(), parallelism, false);
+        let input = rows(splits, 600);
+        let running = start_with(world, input.clone(), parallelism, false, set);
         let board = running.board.clone();
         until("a commit", || board.snapshot().run_records > 550 && board.snapshot().checkpoint.run_commits > 0).await;
+        stored += stored_windows(&board.snapshot());
         // Die with rows that no commit knows.
         input.gate.fetch_add(300, Ordering::SeqCst);
         until("more rows", || board.snapshot().run_records > 800).await;
@@ -93,6 +93,14 @@ async fn crashes_and_other_parallelisms_change_nothing() {
         let _ = running.task.await;
         input.gate.store(0, Ordering::SeqCst);
     }
+    stored
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crashes_and_other_parallelisms_change_nothing() {
+    let splits = sample(5_000);
+    let world = World::new();
+    crashes(&world, &splits, |_| {}).await;
     let running = start(&world, rows(&splits, u64::MAX), 2, false);
     let status = running.task.await.unwrap().unwrap();
     assert_exact(&world, &splits);
@@ -246,19 +254,7 @@ async fn windows_without_room_go_on_in_the_state_store() {
 async fn windows_in_the_state_store_survive_crashes_and_other_parallelisms() {
     let splits = sample(5_000);
     let world = World::new();
-    let mut met = 0;
-    for parallelism in [3, 1, 2, 4, 1] {
-        let input = rows(&splits, 600);
-        let running = start_with(&world, input.clone(), parallelism, false, crowded);
-        let board = running.board.clone();
-        until("a commit", || board.snapshot().run_records > 550 && board.snapshot().checkpoint.run_commits > 0).await;
-        met += stored_windows(&board.snapshot());
-        input.gate.fetch_add(300, Ordering::SeqCst);
-        until("more rows", || board.snapshot().run_records > 800).await;
-        running.task.abort();
-        let _ = running.task.await;
-        input.gate.store(0, Ordering::SeqCst);
-    }
+    let met = crashes(&world, &splits, crowded).await;
     assert!(met > 0, "no start had windows in the store");
     // One that has room finds them there, too.
     let status = start(&world, rows(&splits, u64::MAX), 2, false).task.await.unwrap().unwrap();

@@ -55,8 +55,8 @@ pub(crate) struct Fired {
 pub(crate) struct Firing {
     /// Windows from memory, earliest first.
     pub(crate) fired: Vec<Fired>,
-    /// Windows whose panes are in the state store, or on their way to it: their only part, and their end.
-    pub(crate) stored: Vec<(PartKey, i64)>,
+    /// Windows whose panes are in the state store, or on their way to it: their only part, which opens for rows where they end.
+    pub(crate) stored: Vec<PartKey>,
     /// Parts that nothing needs any more and that the state store holds.
     pub(crate) retired: Vec<PartKey>,
 }
@@ -205,7 +205,7 @@ impl WindowOperator {
                 self.spilled.leave(part, slice);
             }
             self.spilled.forget(part);
-            firing.stored.push((part, part.1));
+            firing.stored.push(part);
         }
         let mut ends = BTreeSet::new();
         for (start, open_end) in self.parts.keys() {

@@ -244,7 +244,7 @@ fn a_part_that_left_memory_is_whole_in_the_store() {
     drain(&mut operator);
     fold(&mut operator, &[(7, "a"), (33, "new")]);
     let firing = operator.take_fired(40).unwrap();
-    assert_eq!((firing.fired.len(), firing.stored.as_slice()), (0, [((0, 30), 30)].as_slice()));
+    assert_eq!((firing.fired.len(), firing.stored.as_slice()), (0, [(0, 30)].as_slice()));
     operator.cut(false);
     drain(&mut operator);
     assert_eq!((operator.size(), operator.next_end()), ((0, 0), Some(60)));

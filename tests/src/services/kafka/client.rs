@@ -206,21 +206,25 @@ impl Kafka {
         known.filter(|(_, offset)| *offset >= 0).collect()
     }
 
-    fn read(&self, topic: &str, isolation: &str) -> Vec<Consumed> {
+    /// A consumer of every partition from its first record on, and how many partitions there are.
+    fn reader(&self, topic: &str, isolation: &str, more: [&str; 2]) -> (BaseConsumer, i32) {
         let mut config = self.client(Listener::Plain);
-        config
-            .set("group.id", "aqueduct-tests-reader")
-            .set("enable.auto.commit", "false")
-            .set("isolation.level", isolation);
-        let consumer: BaseConsumer =
-            config.set("enable.partition.eof", "true").create().expect("the settings are ours");
-        let mut open: Vec<i32> = (0..partitions(&consumer, topic)).collect();
-        assert!(!open.is_empty(), "topic {topic} does not exist");
+        config.set("group.id", "aqueduct-tests-reader").set("enable.auto.commit", "false");
+        config.set("isolation.level", isolation).set(more[0], more[1]);
+        let consumer: BaseConsumer = config.create().expect("the settings are ours");
+        let count = partitions(&consumer, topic);
+        assert!(count > 0, "topic {topic} does not exist");
         let mut list = TopicPartitionList::new();
-        for partition in &open {
-            list.add_partition_offset(topic, *partition, Offset::Beginning).expect("a plain offset");
+        for partition in 0..count {
+            list.add_partition_offset(topic, partition, Offset::Beginning).expect("a plain offset");
         }
         consumer.assign(&list).unwrap_or_else(|e| panic!("read {topic}: {e}"));
+        (consumer, count)
+    }
+
+    fn read(&self, topic: &str, isolation: &str) -> Vec<Consumed> {
+        let (consumer, count) = self.reader(topic, isolation, ["enable.partition.eof", "true"]);
+        let mut open: Vec<i32> = (0..count).collect();
         let (mut records, deadline) = (Vec::new(), Instant::now() + PATIENCE);
         while !open.is_empty() {
             assert!(Instant::now() < deadline, "read {topic}: partitions {open:?} do not come to their end");
@@ -237,16 +241,7 @@ impl Kafka {
 
     /// Records of committed transactions as they come, from the first one on.
     pub fn follow(&self, topic: &str) -> Follower {
-        let mut config = self.client(Listener::Plain);
-        config.set("group.id", "aqueduct-tests-follower").set("enable.auto.commit", "false");
-        config.set("isolation.level", "read_committed").set("fetch.wait.max.ms", "10");
-        let consumer: BaseConsumer = config.create().expect("the settings are ours");
-        let mut list = TopicPartitionList::new();
-        for partition in 0..partitions(&consumer, topic) {
-            list.add_partition_offset(topic, partition, Offset::Beginning).expect("a plain offset");
-        }
-        consumer.assign(&list).unwrap_or_else(|e| panic!("follow {topic}: {e}"));
-        Follower { consumer }
+        Follower { consumer: self.reader(topic, "read_committed", ["fetch.wait.max.ms", "10"]).0 }
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
