@@ -55,16 +55,7 @@ pub(crate) struct FiredTotals {
 impl Sealing {
     /// For a plan.
     pub(crate) fn new(plan: Arc<JobPlan>) -> Result<Self> {
-        let codec = |query: &aqueduct_plan::Query| {
-            query
-                .window
-                .as_ref()
-                .map(|window| {
-                    let keys = window.schema.fields().iter().skip(3).take(window.keys.len());
-                    KeyCodec::new(keys.map(|field| field.data_type().clone()).collect())
-                })
-                .transpose()
-        };
+        let codec = |query: &aqueduct_plan::Query| query.window.as_ref().map(KeyCodec::of).transpose();
         Ok(Self {
             codecs: plan.queries.iter().map(codec).collect::<Result<Vec<_>>>()?,
             query_names: plan.queries.iter().map(|query| query.name.clone()).collect(),

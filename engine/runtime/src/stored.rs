@@ -88,7 +88,7 @@ impl Stored {
                 && let Some(part) = windows.first().copied()
                 && let Some(window) = &query.window
             {
-                let mut keys = Slice::new(&window.aggregates)?;
+                let mut keys = Slice::new(window)?;
                 let slice = slice_key(query_hash(&query.id), part);
                 let more = state.take(slice, left, &mut |key, value| keys.restore(key, value, false))?;
                 left -= keys.len().min(left);

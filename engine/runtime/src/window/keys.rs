@@ -1,15 +1,19 @@
-//! Group keys as bytes, and the table that numbers them.
+//! Group keys as bytes.
 //!
 //! The encoding is ours and part of the state format (version 1): a later Arrow must not change what an old checkpoint
 //! means. Per key column: `0` for null, or `1` and the value: integers, dates, times and booleans as 8 bytes big-endian
 //! with the sign bit flipped, decimals as 16 such bytes, doubles as their ordered bits, text and bytes as a 4-byte length
-//! and the bytes. It does not know windows.
+//! and the bytes. Which keys there are is not known here.
 
 use aqueduct_core::{Error, Result};
-use arrow::array::{Array, ArrayRef, AsArray};
+use aqueduct_plan::WindowAggregate;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
-use hashbrown::{DefaultHashBuilder, HashTable};
-use std::hash::BuildHasher;
+
+/// The first byte of a null.
+pub(super) const NULL: u8 = 0;
+/// The first byte of any other value.
+pub(super) const VALUE: u8 = 1;
 
 /// Encodes and decodes the keys of one query.
 #[derive(Debug, Clone)]
@@ -25,16 +29,16 @@ pub(crate) struct KeyColumns {
 
 #[derive(Debug)]
 enum Column {
-    Whole(arrow::array::Int64Array),
+    Whole(Int64Array),
     Decimal(arrow::array::Decimal128Array),
     Double(arrow::array::Float64Array),
-    Text(arrow::array::StringArray),
+    Text(StringArray),
     Bytes(arrow::array::BinaryArray),
 }
 
 impl KeyCodec {
     /// A codec for key columns of these types.
-    pub(crate) fn new(types: Vec<DataType>) -> Result<Self> {
+    pub(super) fn new(types: Vec<DataType>) -> Result<Self> {
         for data_type in &types {
             if shape(data_type).is_none() {
                 return Err(Error::config(format!(
@@ -43,6 +47,24 @@ impl KeyCodec {
             }
         }
         Ok(Self { types })
+    }
+
+    /// The codec of a query's keys.
+    pub(crate) fn of(plan: &WindowAggregate) -> Result<Self> {
+        // Before the keys stand the window's start, end and time.
+        let keys = plan.schema.fields().iter().skip(3).take(plan.keys.len());
+        Self::new(keys.map(|field| field.data_type().clone()).collect())
+    }
+
+    /// Whether a key is one integer, or what is held like one.
+    pub(super) fn is_single_whole(&self) -> bool {
+        matches!(self.types.as_slice(), [data_type] if shape(data_type) == Some(Shape::Whole))
+    }
+
+    /// Keys that are one integer each, as the column that they came from.
+    pub(super) fn single(&self, values: Int64Array) -> Result<Vec<ArrayRef>> {
+        let values: ArrayRef = std::sync::Arc::new(values);
+        self.types.iter().map(|data_type| from_int64(&values, data_type)).collect()
     }
 
     /// Prepares the key columns of a batch.
@@ -115,6 +137,29 @@ fn column(array: &ArrayRef, data_type: &DataType) -> Result<Column> {
     })
 }
 
+/// Bits that sort like the integers.
+#[inline]
+pub(super) fn ordered_whole(value: i64) -> u64 {
+    (value as u64) ^ (1 << 63)
+}
+
+/// The way back from [`ordered_whole`].
+#[inline]
+pub(super) fn from_ordered_whole(bits: u64) -> i64 {
+    (bits ^ (1 << 63)) as i64
+}
+
+/// The ordered bits of an encoded key of one integer; none for null.
+pub(super) fn read_whole(key: &[u8]) -> Result<Option<u64>> {
+    match key {
+        [NULL] => Ok(None),
+        [VALUE, bits @ ..] if bits.len() == 8 => Ok(Some(u64::from_be_bytes(fixed(&mut &*bits)?))),
+        _ => Err(Error::data(
+            "a stored group key is no integer, and the query groups by one: the state files are damaged; restore an older checkpoint",
+        )),
+    }
+}
+
 /// -0.0 and 0.0 are one key, every NaN is one key; the bits then sort like the numbers.
 fn ordered_bits(value: f64) -> u64 {
     let value = if value == 0.0 { 0.0 } else { value };
@@ -133,9 +178,17 @@ impl KeyColumns {
     }
 
     /// The column, where a single one of text is the whole key: then rows need not be encoded to be looked up.
-    pub(crate) fn single_text(&self) -> Option<&arrow::array::StringArray> {
+    pub(super) fn single_text(&self) -> Option<&StringArray> {
         match self.columns.as_slice() {
             [Column::Text(array)] => Some(array),
+            _ => None,
+        }
+    }
+
+    /// The column, where a single one of integers is the whole key.
+    pub(super) fn single_whole(&self) -> Option<&Int64Array> {
+        match self.columns.as_slice() {
+            [Column::Whole(array)] => Some(array),
             _ => None,
         }
     }
@@ -145,27 +198,35 @@ impl KeyColumns {
         for column in &self.columns {
             match column {
                 Column::Whole(array) if array.is_valid(row) => {
-                    out.push(1);
-                    out.extend_from_slice(&((array.value(row) as u64) ^ (1 << 63)).to_be_bytes());
+                    out.push(VALUE);
+                    out.extend_from_slice(&ordered_whole(array.value(row)).to_be_bytes());
                 }
                 Column::Decimal(array) if array.is_valid(row) => {
-                    out.push(1);
+                    out.push(VALUE);
                     out.extend_from_slice(&((array.value(row) as u128) ^ (1 << 127)).to_be_bytes());
                 }
                 Column::Double(array) if array.is_valid(row) => {
-                    out.push(1);
+                    out.push(VALUE);
                     out.extend_from_slice(&ordered_bits(array.value(row)).to_be_bytes());
                 }
                 Column::Text(array) if array.is_valid(row) => push_bytes(array.value(row).as_bytes(), out),
                 Column::Bytes(array) if array.is_valid(row) => push_bytes(array.value(row), out),
-                _ => out.push(0),
+                _ => out.push(NULL),
             }
         }
     }
 }
 
+/// Appends the key that is this one text, or null.
+pub(super) fn push_text(text: Option<&str>, out: &mut Vec<u8>) {
+    match text {
+        Some(text) => push_bytes(text.as_bytes(), out),
+        None => out.push(NULL),
+    }
+}
+
 fn push_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(1);
+    out.push(VALUE);
     out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
     out.extend_from_slice(bytes);
 }
@@ -193,7 +254,7 @@ fn decode_column(cursors: &mut [&[u8]], data_type: &DataType) -> Result<ArrayRef
             let mut builder = $builder;
             for cursor in cursors.iter_mut() {
                 match take(cursor, 1)? {
-                    [0] => builder.append_null(),
+                    [NULL] => builder.append_null(),
                     _ => builder.append_value($read(cursor)?),
                 }
             }
@@ -208,7 +269,7 @@ fn decode_column(cursors: &mut [&[u8]], data_type: &DataType) -> Result<ArrayRef
         std::str::from_utf8(bytes(cursor)?)
             .map_err(|_| Error::data("a stored group key is not UTF-8: the state files are damaged"))
     }
-    let whole = |cursor: &mut &[u8]| Ok::<_, Error>((u64::from_be_bytes(fixed(cursor)?) ^ (1 << 63)) as i64);
+    let whole = |cursor: &mut &[u8]| Ok::<_, Error>(from_ordered_whole(u64::from_be_bytes(fixed(cursor)?)));
     let decimal = |cursor: &mut &[u8]| Ok::<_, Error>((u128::from_be_bytes(fixed(cursor)?) ^ (1 << 127)) as i128);
     let double = |cursor: &mut &[u8]| Ok::<_, Error>(from_ordered_bits(u64::from_be_bytes(fixed(cursor)?)));
     match shape(data_type) {
@@ -224,162 +285,3 @@ fn decode_column(cursors: &mut [&[u8]], data_type: &DataType) -> Result<ArrayRef
         None => Err(Error::bug(format!("a key column of type {data_type} passed the check at the start"))),
     }
 }
-
-/// Before a text stand the mark of a value and its length.
-const TEXT_PREFIX: usize = 5;
-
-/// Numbers keys 0, 1, 2, ... in the order of their first appearance. All key bytes lie in one arena.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct KeyTable {
-    table: HashTable<Known>,
-    arena: Vec<u8>,
-    ends: Ends,
-    hasher: DefaultHashBuilder,
-}
-
-/// A key's hash and number. With the hash beside it the table grows without looking at a key, and looks at nearly none in vain.
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    hash: u32,
-    index: u32,
-}
-
-/// What the table places a key by; it looks at the highest bits and at the lowest.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-/// Where each key ends in the arena: in four bytes, as long as they are enough.
-#[derive(Debug, Clone, Default)]
-struct Ends {
-    low: Vec<u32>,
-    high: Vec<usize>,
-}
-
-impl Ends {
-    fn len(&self) -> usize {
-        self.low.len() + self.high.len()
-    }
-
-    fn push(&mut self, end: usize) {
-        match u32::try_from(end) {
-            Ok(low) => self.low.push(low),
-            Err(_) => self.high.push(end),
-        }
-    }
-
-    fn get(&self, index: usize) -> usize {
-        match self.low.get(index) {
-            Some(low) => *low as usize,
-            None => self.high[index - self.low.len()],
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.low.capacity() * 4 + self.high.capacity() * 8
-    }
-}
-
-/// What of a key is hashed: of a single text only the text, so that a text can be looked up without being encoded.
-fn hashed(key: &[u8]) -> &[u8] {
-    match key {
-        [1, a, b, c, d, text @ ..] if u32::from_be_bytes([*a, *b, *c, *d]) as usize == text.len() => text,
-        _ => key,
-    }
-}
-
-impl KeyTable {
-    /// The number of the key that is this single text, if it is known.
-    #[inline]
-    pub(crate) fn find_text(&self, text: &[u8]) -> Option<u32> {
-        let hash = self.hash(text);
-        let is = |known: &Known| {
-            if known.hash != hash {
-                return false;
-            }
-            let key = slot(&self.arena, &self.ends, known.index);
-            // The length tells it from a key of several columns with the same ending.
-            key.len() == TEXT_PREFIX + text.len() && key[TEXT_PREFIX..] == *text && hashed(key).len() == text.len()
-        };
-        self.table.find(spread(hash), is).map(|known| known.index)
-    }
-
-    /// The number of `key`, new or known.
-    pub(crate) fn intern(&mut self, key: &[u8]) -> Result<u32> {
-        let hash = self.hash(hashed(key));
-        let (arena, ends) = (&self.arena, &self.ends);
-        let is = |known: &Known| known.hash == hash && slot(arena, ends, known.index) == key;
-        if let Some(known) = self.table.find(spread(hash), is) {
-            return Ok(known.index);
-        }
-        let index = u32::try_from(ends.len())
-            .map_err(|_| Error::data("more than 4,294,967,295 keys in one slice: use shorter windows or fewer keys"))?;
-        self.table.insert_unique(spread(hash), Known { hash, index }, |other| spread(other.hash));
-        self.arena.extend_from_slice(key);
-        self.ends.push(self.arena.len());
-        Ok(index)
-    }
-
-    fn hash(&self, bytes: &[u8]) -> u32 {
-        let hash = self.hasher.hash_one(bytes);
-        (hash ^ (hash >> 32)) as u32
-    }
-
-    /// How many keys there are.
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// The bytes of key `index`.
-    pub(crate) fn key(&self, index: u32) -> &[u8] {
-        slot(&self.arena, &self.ends, index)
-    }
-
-    /// The numbers of all keys, sorted by their bytes.
-    pub(crate) fn sorted(&self) -> Vec<u32> {
-        let numbers = 0..self.ends.len() as u32;
-        if self.len() > MAX_HEADS {
-            let mut order: Vec<u32> = numbers.collect();
-            order.sort_unstable_by(|a, b| self.key(*a).cmp(self.key(*b)));
-            return order;
-        }
-        let shared = self.shared_prefix();
-        let mut order: Vec<(u128, u32)> = numbers.map(|index| (head(&self.key(index)[shared..]), index)).collect();
-        order.sort_unstable_by(|(left, a), (right, b)| left.cmp(right).then_with(|| self.key(*a).cmp(self.key(*b))));
-        order.into_iter().map(|(_, index)| index).collect()
-    }
-
-    /// How many bytes all keys begin with alike.
-    fn shared_prefix(&self) -> usize {
-        let first = if self.len() == 0 { return 0 } else { self.key(0) };
-        (1..self.len() as u32).fold(first.len(), |shared, index| {
-            first[..shared].iter().zip(self.key(index)).take_while(|(a, b)| a == b).count()
-        })
-    }
-
-    /// Bytes held, without walking anything.
-    pub(crate) fn bytes(&self) -> usize {
-        self.arena.capacity() + self.ends.bytes() + self.table.allocation_size()
-    }
-}
-
-/// Up to so many keys are sorted by their first bytes as numbers, 32 bytes for each; more of them where they lie.
-const MAX_HEADS: usize = 1 << 20;
-
-/// The first bytes of a key as a number that sorts like them; a key that ends before is filled up with zeros.
-fn head(key: &[u8]) -> u128 {
-    let mut head = [0; 16];
-    let length = key.len().min(16);
-    head[..length].copy_from_slice(&key[..length]);
-    u128::from_be_bytes(head)
-}
-
-fn slot<'a>(arena: &'a [u8], ends: &Ends, index: u32) -> &'a [u8] {
-    let index = index as usize;
-    let start = if index == 0 { 0 } else { ends.get(index - 1) };
-    &arena[start..ends.get(index)]
-}
-
-#[cfg(test)]
-#[path = "keys_tests.rs"]
-mod tests;

@@ -9,7 +9,9 @@ mod keys;
 mod operator;
 mod slice;
 mod sliding;
+mod slots;
 mod spill;
+mod table;
 
 pub(crate) use keys::KeyCodec;
 pub(crate) use operator::{Fired, Firing, LateMark, PartKey, Prepared, WindowOperator, result_rows};

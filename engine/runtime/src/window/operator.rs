@@ -10,6 +10,7 @@ use super::keys::{KeyCodec, KeyColumns};
 use super::slice::Slice;
 use super::sliding::Sliding;
 use super::spill::{Spilled, Written};
+use super::table::Scratch;
 use aqueduct_core::{Error, Result};
 use aqueduct_plan::{WindowAggregate, WindowKind};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray};
@@ -76,7 +77,7 @@ pub(crate) struct WindowOperator {
     /// Windows whose last millisecond is at most this have fired.
     fired_up_to: i64,
     groups: Vec<u32>,
-    scratch: Vec<u8>,
+    scratch: Scratch,
     /// Row lists per slice part of the batch at hand; kept to reuse the buffers.
     assigned: Vec<(PartKey, Vec<u32>)>,
 }
@@ -88,10 +89,9 @@ fn evaluate(expr: &dyn PhysicalExpr, batch: &RecordBatch) -> Result<ArrayRef> {
 impl WindowOperator {
     /// An operator without state. `fired_up_to` comes from the checkpoint.
     pub(crate) fn new(plan: WindowAggregate, fired_up_to: i64) -> Result<Self> {
-        let types = plan.schema.fields().iter().skip(3).take(plan.keys.len()).map(|field| field.data_type().clone());
-        let codec = KeyCodec::new(types.collect())?;
+        let codec = KeyCodec::of(&plan)?;
         // Fails here, at the start, when an aggregate is not supported.
-        Slice::new(&plan.aggregates)?;
+        Slice::new(&plan)?;
         Ok(Self {
             plan,
             codec,
@@ -101,7 +101,7 @@ impl WindowOperator {
             sliding: Sliding::default(),
             fired_up_to,
             groups: Vec::new(),
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
             assigned: Vec::new(),
         })
     }
@@ -226,11 +226,7 @@ impl WindowOperator {
     /// Everything that the window ending at `end` sees. Parts that no later window sees go with it.
     fn gather(&mut self, end: i64, retired: &mut Vec<PartKey>) -> Result<Slice> {
         let kind = self.plan.kind;
-        let shared = if overlaps(kind) {
-            Some(self.sliding.window(kind, end, &self.parts, &self.plan.aggregates)?)
-        } else {
-            None
-        };
+        let shared = if overlaps(kind) { Some(self.sliding.window(end, &self.parts, &self.plan)?) } else { None };
         let gone: Vec<PartKey> =
             self.parts.keys().take_while(|(start, _)| kind.last_end(*start) <= end).copied().collect();
         let mut whole: Option<Slice> = None;
@@ -247,7 +243,7 @@ impl WindowOperator {
         }
         match shared.or(whole) {
             Some(whole) => Ok(whole),
-            None => Slice::new(&self.plan.aggregates),
+            None => Slice::new(&self.plan),
         }
     }
 
@@ -335,7 +331,7 @@ fn part<'a>(
             if overlaps(plan.kind) {
                 sliding.note(key);
             }
-            Ok(entry.insert(Slice::new(&plan.aggregates)?))
+            Ok(entry.insert(Slice::new(plan)?))
         }
     }
 }

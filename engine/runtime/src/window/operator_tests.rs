@@ -250,7 +250,7 @@ fn a_part_that_left_memory_is_whole_in_the_store() {
     assert_eq!((operator.size(), operator.next_end()), ((0, 0), Some(60)));
     let mut rows = Rows::new();
     for end in [30, 60] {
-        let mut slice = Slice::new(&plan.aggregates).unwrap();
+        let mut slice = Slice::new(&plan).unwrap();
         for ((_, key), value) in store.iter().filter(|((part, _), _)| part.1 == end) {
             slice.restore(key, value, false).unwrap();
         }

@@ -5,10 +5,11 @@
 
 use super::accumulator::{Accumulator, Argument};
 use super::changes::Changes;
-use super::keys::{KeyColumns, KeyTable};
+use super::keys::{KeyCodec, KeyColumns};
+use super::table::{KeyTable, Scratch};
 use aqueduct_core::{Error, Result};
-use aqueduct_plan::Aggregate;
-use arrow::array::Array;
+use aqueduct_plan::{Aggregate, WindowAggregate};
+use arrow::array::ArrayRef;
 
 /// The first byte of every stored value: the version of the accumulators' encoding.
 pub(crate) const STATE_VERSION: u8 = 1;
@@ -28,11 +29,11 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    /// An empty slice for these aggregates.
-    pub(crate) fn new(aggregates: &[Aggregate]) -> Result<Self> {
-        let accumulators = aggregates.iter().map(Accumulator::new).collect::<Result<Vec<_>>>()?;
+    /// An empty slice for these keys and aggregates.
+    pub(crate) fn new(plan: &WindowAggregate) -> Result<Self> {
+        let accumulators = plan.aggregates.iter().map(Accumulator::new).collect::<Result<Vec<_>>>()?;
         Ok(Self {
-            keys: KeyTable::default(),
+            keys: KeyTable::new(&KeyCodec::of(plan)?),
             accumulators,
             room: 0,
             changes: Changes::default(),
@@ -60,27 +61,10 @@ impl Slice {
         arguments: &[Argument],
         rows: &[u32],
         groups: &mut Vec<u32>,
-        scratch: &mut Vec<u8>,
+        scratch: &mut Scratch,
     ) -> Result<()> {
         groups.clear();
-        let text = keys.single_text();
-        // Without GROUP BY columns there is one group, and nothing to look up.
-        let rest = if keys.is_empty() && !rows.is_empty() {
-            groups.resize(rows.len(), self.keys.intern(&[])?);
-            &[]
-        } else {
-            rows
-        };
-        for row in rest {
-            let known = text.filter(|array| array.is_valid(*row as usize));
-            if let Some(group) = known.and_then(|array| self.keys.find_text(array.value(*row as usize).as_bytes())) {
-                groups.push(group);
-                continue;
-            }
-            scratch.clear();
-            keys.encode(*row as usize, scratch);
-            groups.push(self.keys.intern(scratch)?);
-        }
+        self.keys.intern_rows(keys, rows, groups, scratch)?;
         self.grow();
         let Self { accumulators, changes, .. } = self;
         changes.save(groups, |group, out| encode(accumulators, group, out));
@@ -101,9 +85,8 @@ impl Slice {
 
     /// Adds everything that `other` holds.
     pub(crate) fn merge(&mut self, other: &Slice) -> Result<()> {
-        let mapping = (0..other.keys.len() as u32)
-            .map(|group| self.keys.intern(other.keys.key(group)))
-            .collect::<Result<Vec<_>>>()?;
+        let mut mapping = Vec::new();
+        self.keys.intern_all(&other.keys, &mut mapping)?;
         self.grow();
         for (into, from) in self.accumulators.iter_mut().zip(&other.accumulators) {
             into.merge(from, &mapping)?;
@@ -137,7 +120,7 @@ impl Slice {
         changes.drain(
             limit,
             |group, out| encode(accumulators, group, out),
-            |group, value| write(keys.key(group), value),
+            |group, value| write(&keys.key(group), value),
         )
     }
 
@@ -147,7 +130,7 @@ impl Slice {
         for group in groups {
             value.clear();
             encode(&self.accumulators, group, &mut value);
-            write(self.keys.key(group), &value);
+            write(&self.keys.key(group), &value);
         }
     }
 
@@ -157,13 +140,9 @@ impl Slice {
     }
 
     /// Keys and result columns, sorted by key bytes, so that the same contents give the same rows in the same order.
-    pub(crate) fn finish(
-        &self,
-        codec: &super::KeyCodec,
-        aggregates: &[Aggregate],
-    ) -> Result<(Vec<arrow::array::ArrayRef>, Vec<arrow::array::ArrayRef>)> {
+    pub(crate) fn finish(&self, codec: &KeyCodec, aggregates: &[Aggregate]) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>)> {
         let order = self.keys.sorted();
-        let keys = codec.decode(order.iter().map(|group| self.keys.key(*group)))?;
+        let keys = self.keys.arrays(codec, &order)?;
         let results = self
             .accumulators
             .iter()

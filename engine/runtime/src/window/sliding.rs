@@ -9,7 +9,7 @@
 use super::operator::PartKey;
 use super::slice::Slice;
 use aqueduct_core::Result;
-use aqueduct_plan::{Aggregate, WindowKind};
+use aqueduct_plan::{WindowAggregate, WindowKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The merged slices of the windows of one operator.
@@ -35,11 +35,11 @@ impl Sliding {
     /// takes no more rows once a window has seen it.
     pub(super) fn window(
         &mut self,
-        kind: WindowKind,
         end: i64,
         parts: &BTreeMap<PartKey, Slice>,
-        aggregates: &[Aggregate],
+        plan: &WindowAggregate,
     ) -> Result<Slice> {
+        let kind = plan.kind;
         let from = kind.start_of(end);
         self.take_in(end, from, parts)?;
         while self.front.last().is_some_and(|(start, _)| *start < from) {
@@ -50,7 +50,7 @@ impl Sliding {
         }
         let (total_from, mut whole) = match self.front.last() {
             Some((start, total)) => (*start, total.total()),
-            None => (end, Slice::new(aggregates)?),
+            None => (end, Slice::new(plan)?),
         };
         if let Some(back) = &self.back {
             whole.merge(back)?;
