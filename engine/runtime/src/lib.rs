@@ -18,6 +18,7 @@ mod ground;
 mod histogram;
 mod host;
 mod ingest;
+mod load;
 mod looks;
 mod outbox;
 mod points;

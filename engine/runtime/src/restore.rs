@@ -1,17 +1,17 @@
-//! Panes back from a checkpoint: state files from blobs to a local folder, their panes into the threads' operators.
+//! State back from a checkpoint: its files from blobs to a local folder, an opened store, and operators that hold its panes.
 //!
-//! The number of threads may differ from the one that wrote the panes: each stored pane goes to thread `worker mod
-//! threads`, where partials of one key merge. Panes that moved are written again under their new place.
+//! How panes get from the store into operators is told elsewhere.
 
+use crate::load::load;
 use crate::stored::{Stored, merge};
 use crate::window::WindowOperator;
 use aqueduct_checkpoint::{BlobRef, CommitBody, ShardLog};
 use aqueduct_core::{Error, FailPoints, Result};
 use aqueduct_plan::JobPlan;
-use aqueduct_state::{PaneBatch, StateStore, query_hash};
+use aqueduct_state::{PaneBatch, StateStore};
 use futures::{StreamExt, TryStreamExt};
-use std::collections::HashMap;
 use std::path::Path;
+use std::time::Instant;
 
 /// Files that are fetched side by side; each is some megabytes.
 const FETCHES: usize = 8;
@@ -56,30 +56,24 @@ pub(crate) async fn panes(
         let state = StateStore::create(&folder, merge(plan))?;
         return Ok(Restored { operators, state: Some(state), moved: PaneBatch::default() });
     }
+    let began = Instant::now();
     download(log, head, &folder).await?;
+    let fetched = began.elapsed();
     points.hit("runtime.restore.after-download");
     let mut state = StateStore::restore_dir(&folder, merge(plan))?;
     points.hit("runtime.restore.after-open");
-    let mut moved = PaneBatch::default();
-    let queries: HashMap<u64, usize> =
-        plan.queries.iter().enumerate().map(|(index, query)| (query_hash(&query.id), index)).collect();
-    state.scan(&stored.slices(plan), &mut |pane, value| {
-        let query = queries.get(&pane.query).ok_or_else(|| {
-            Error::data("the state files hold panes of a query that the commit record does not name; restore an older checkpoint")
-        })?;
-        let worker = usize::from(pane.worker);
-        let thread = worker % threads;
-        let operator = operators[thread][*query].as_mut();
-        let operator = operator.ok_or_else(|| Error::data("the state files hold panes of a query without windows"))?;
-        operator.restore((pane.slice_start, pane.min_end), &pane.key, value, worker != thread)?;
-        if worker != thread {
-            moved.deletes.push(pane.clone());
-        }
-        Ok(())
-    })?;
+    let deletes = load(plan, &state, &stored.slices(plan), &mut operators)?;
     points.hit("runtime.restore.after-panes");
     state.let_compact()?;
-    Ok(Restored { operators, state: Some(state), moved })
+    tracing::info!(
+        files = files.len(),
+        bytes = files.iter().map(|file| file.bytes).sum::<u64>(),
+        fetch_ms = fetched.as_millis() as u64,
+        load_ms = (began.elapsed() - fetched).as_millis() as u64,
+        moved = deletes.len(),
+        "state restored"
+    );
+    Ok(Restored { operators, state: Some(state), moved: PaneBatch { deletes, ..PaneBatch::default() } })
 }
 
 async fn download(log: &ShardLog, head: Option<&CommitBody>, folder: &Path) -> Result<()> {

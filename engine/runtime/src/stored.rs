@@ -5,7 +5,7 @@
 //! after a restart whatever the store still holds of it is what is left to show.
 
 use crate::seal::StoredRows;
-use crate::window::{PartKey, Slice, sum};
+use crate::window::{Panes, PartKey, Slice, sum};
 use aqueduct_core::Result;
 use aqueduct_plan::JobPlan;
 use aqueduct_state::{Merge, SliceKey, StateStore, query_hash};
@@ -90,7 +90,16 @@ impl Stored {
             {
                 let mut keys = Slice::new(window)?;
                 let slice = slice_key(query_hash(&query.id), part);
-                let more = state.take(slice, left, &mut |key, value| keys.restore(key, value, false))?;
+                let mut panes = Panes::default();
+                let more = state.take(slice, left, &mut |key, value| {
+                    panes.push(key, value);
+                    if panes.is_full() {
+                        keys.restore(&panes, false)?;
+                        panes.clear();
+                    }
+                    Ok(())
+                })?;
+                keys.restore(&panes, false)?;
                 left -= keys.len().min(left);
                 if !more {
                     windows.pop_first();

@@ -64,8 +64,8 @@ impl PaneKey {
         Ok(key)
     }
 
-    /// As [`PaneKey::decode`], into this one, whose memory is used again.
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(), String> {
+    /// As [`PaneKey::decode`], into this one, whose memory is used again. Returns the key group.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<u16, String> {
         let Some((fixed, key)) = bytes.split_first_chunk::<FIXED>() else {
             return Err(format!("it has {} bytes, at least {FIXED} are needed", bytes.len()));
         };
@@ -82,7 +82,7 @@ impl PaneKey {
         self.worker = u16::from_be_bytes([fixed[25], fixed[26]]);
         self.key.clear();
         self.key.extend_from_slice(key);
-        Ok(())
+        Ok(group)
     }
 }
 
@@ -106,6 +106,18 @@ impl SliceKey {
         self.write_prefix(&mut prefix);
         prefix.extend_from_slice(&worker.to_be_bytes());
         prefix
+    }
+
+    /// What the keys of a group in a worker's part begin with.
+    pub(crate) fn group_prefix(&self, worker: u16, group: u16) -> Vec<u8> {
+        let mut prefix = self.worker_prefix(worker);
+        prefix.extend_from_slice(&group.to_be_bytes());
+        prefix
+    }
+
+    /// What comes behind a worker's part.
+    pub(crate) fn behind(&self, worker: u16) -> Vec<u8> {
+        worker.checked_add(1).map_or_else(|| self.range().1, |next| self.worker_prefix(next))
     }
 
     /// The first key of the slice and the first one after it.

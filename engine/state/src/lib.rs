@@ -18,5 +18,5 @@ mod take;
 pub use key::{KEY_GROUPS, PaneKey, SliceKey, key_group, query_hash, stable_hash};
 pub use puts::PanePuts;
 pub use snapshot::{FileIdentity, StateFile};
-pub use store::{Merge, PaneBatch, StateStore};
+pub use store::{Merge, PaneBatch, Share, StateStore};
 pub use take::Visit;

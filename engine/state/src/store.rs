@@ -7,8 +7,8 @@ use crate::puts::PanePuts;
 use crate::snapshot::{self, StateFile};
 use aqueduct_core::{Error, Result};
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Env, FlushOptions, Options, ReadOptions, WaitForCompactOptions,
-    WriteBatch, WriteOptions, perf::get_memory_usage_stats,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Env, FlushOptions, Options, Range, ReadOptions,
+    WaitForCompactOptions, WriteBatch, WriteOptions, perf::get_memory_usage_stats,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,16 @@ pub struct PaneBatch {
     pub deletes: Vec<PaneKey>,
     /// New and changed panes.
     pub puts: PanePuts,
+}
+
+/// Which panes a scan visits.
+pub struct Share<'a> {
+    /// Slices that are left out.
+    pub without: &'a BTreeSet<SliceKey>,
+    /// Whether the panes of a worker are visited.
+    pub whose: &'a (dyn Fn(u16) -> bool + Sync),
+    /// Key groups, of [`crate::KEY_GROUPS`], that are visited.
+    pub groups: std::ops::Range<u16>,
 }
 
 /// The panes of a shard.
@@ -164,25 +174,38 @@ impl StateStore {
         snapshot::take(&self.db, into)
     }
 
-    /// Every pane but those of some slices, in the order of the keys.
-    pub fn scan(
-        &self,
-        without: &BTreeSet<SliceKey>,
-        visit: &mut dyn FnMut(&PaneKey, &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    /// Every pane of a share, in the order of the keys.
+    ///
+    /// # Errors
+    /// The store cannot be read, or `visit` fails.
+    pub fn scan(&self, share: &Share<'_>, visit: &mut dyn FnMut(&PaneKey, &[u8]) -> Result<()>) -> Result<()> {
         let mut panes = self.iterator(ReadOptions::default());
         let mut pane = PaneKey::default();
         panes.seek_to_first();
         while let Some((key, value)) = panes.item() {
-            self.read_key(&mut pane, key)?;
-            if without.contains(&pane.slice()) {
-                panes.seek(pane.slice().range().1);
-                continue;
+            let group = self.read_key(&mut pane, key)?;
+            let slice = pane.slice();
+            if share.without.contains(&slice) {
+                panes.seek(slice.range().1);
+            } else if !(share.whose)(pane.worker) || group >= share.groups.end {
+                panes.seek(slice.behind(pane.worker));
+            } else if group < share.groups.start {
+                panes.seek(slice.group_prefix(pane.worker, share.groups.start));
+            } else {
+                visit(&pane, value)?;
+                panes.next();
             }
-            visit(&pane, value)?;
-            panes.next();
         }
         panes.status().map_err(|error| self.explain(&error, "read"))
+    }
+
+    /// How many panes a worker has in a slice, roughly: a pane that lies in several files counts for each.
+    pub fn estimate(&self, slice: &SliceKey, worker: u16) -> usize {
+        let number = |name| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
+        let (first, behind) = (slice.worker_prefix(worker), slice.behind(worker));
+        let bytes: u64 = self.db.get_approximate_sizes(&[Range::new(&first, &behind)]).iter().sum();
+        let (panes, all) = (number("rocksdb.estimate-num-keys"), number("rocksdb.live-sst-files-size"));
+        (panes as f64 * (bytes as f64 / all.max(1) as f64).min(1.0)) as usize
     }
 
     /// An iterator that reads ahead and leaves the cache as it is.
@@ -192,7 +215,7 @@ impl StateStore {
         self.db.raw_iterator_opt(options)
     }
 
-    pub(crate) fn read_key(&self, pane: &mut PaneKey, key: &[u8]) -> Result<()> {
+    pub(crate) fn read_key(&self, pane: &mut PaneKey, key: &[u8]) -> Result<u16> {
         pane.read(key).map_err(|why| {
             Error::data(format!(
                 "the state in '{}' holds a key that is none ({why}); restore an earlier checkpoint folder or begin afresh",

@@ -81,8 +81,7 @@ impl StateStore {
         while let Some(key) = panes.key() {
             self.read_key(&mut pane, key)?;
             workers.push(pane.worker);
-            let Some(next) = pane.worker.checked_add(1) else { break };
-            panes.seek(slice.worker_prefix(next));
+            panes.seek(slice.behind(pane.worker));
         }
         panes.status().map_err(|error| self.explain(&error, "read"))?;
         Ok(workers)
@@ -90,8 +89,7 @@ impl StateStore {
 
     fn part(&self, slice: &SliceKey, worker: u16) -> Part<'_> {
         let mut options = ReadOptions::default();
-        let after = worker.checked_add(1).map_or_else(|| slice.range().1, |next| slice.worker_prefix(next));
-        options.set_iterate_upper_bound(after);
+        options.set_iterate_upper_bound(slice.behind(worker));
         let mut panes = self.iterator(options);
         panes.seek(slice.worker_prefix(worker));
         Part { worker, panes }

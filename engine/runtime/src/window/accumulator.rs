@@ -45,6 +45,37 @@ enum Values {
     AvgDouble(Vec<f64>, Vec<i64>),
 }
 
+/// What grows alike in every column of values.
+trait Column {
+    fn grow(&mut self, groups: usize);
+    fn expect(&mut self, more: usize);
+}
+
+impl<T: Clone + Default> Column for Vec<T> {
+    fn grow(&mut self, groups: usize) {
+        self.resize(groups, T::default());
+    }
+
+    fn expect(&mut self, more: usize) {
+        self.reserve(more);
+    }
+}
+
+impl Values {
+    fn each(&mut self, visit: &mut dyn FnMut(&mut dyn Column)) {
+        let columns: [Option<&mut dyn Column>; 2] = match self {
+            Values::Count(counts) => [Some(counts), None],
+            Values::SumWhole(values, seen) | Values::BestDecimal(values, seen) => [Some(values), Some(seen)],
+            Values::SumDouble(values, seen) | Values::BestDouble(values, seen) => [Some(values), Some(seen)],
+            Values::BestWhole(values, seen) => [Some(values), Some(seen)],
+            Values::BestText(values) => [Some(values), None],
+            Values::AvgWhole(sums, counts) => [Some(sums), Some(counts)],
+            Values::AvgDouble(sums, counts) => [Some(sums), Some(counts)],
+        };
+        columns.into_iter().flatten().for_each(visit);
+    }
+}
+
 /// One aggregate for all groups of a slice.
 #[derive(Debug, Clone)]
 pub(crate) struct Accumulator {
@@ -114,30 +145,12 @@ impl Accumulator {
 
     /// Makes room for `groups` groups; new ones are empty.
     pub(crate) fn grow(&mut self, groups: usize) {
-        match &mut self.values {
-            Values::Count(counts) => counts.resize(groups, 0),
-            Values::SumWhole(values, seen) | Values::BestDecimal(values, seen) => {
-                values.resize(groups, 0);
-                seen.resize(groups, false);
-            }
-            Values::SumDouble(values, seen) | Values::BestDouble(values, seen) => {
-                values.resize(groups, 0.0);
-                seen.resize(groups, false);
-            }
-            Values::BestWhole(values, seen) => {
-                values.resize(groups, 0);
-                seen.resize(groups, false);
-            }
-            Values::BestText(values) => values.resize(groups, None),
-            Values::AvgWhole(sums, counts) => {
-                sums.resize(groups, 0);
-                counts.resize(groups, 0);
-            }
-            Values::AvgDouble(sums, counts) => {
-                sums.resize(groups, 0.0);
-                counts.resize(groups, 0);
-            }
-        }
+        self.values.each(&mut |column| column.grow(groups));
+    }
+
+    /// Expects `more` groups, which saves moving those that are there again and again.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.values.each(&mut |column| column.expect(more));
     }
 
     /// Folds `rows[i]` of the argument into group `groups[i]`.

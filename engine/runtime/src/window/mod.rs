@@ -7,6 +7,7 @@ mod accumulator;
 mod changes;
 mod keys;
 mod operator;
+mod panes;
 mod slice;
 mod sliding;
 mod slots;
@@ -15,6 +16,7 @@ mod table;
 
 pub(crate) use keys::KeyCodec;
 pub(crate) use operator::{Fired, Firing, LateMark, PartKey, Prepared, WindowOperator, result_rows};
+pub(crate) use panes::Panes;
 pub(crate) use slice::{Slice, sum};
 pub(crate) use spill::Written;
 

@@ -7,10 +7,10 @@
 
 use super::accumulator::Argument;
 use super::keys::{KeyCodec, KeyColumns};
+use super::panes::{Packed, Panes};
 use super::slice::Slice;
 use super::sliding::Sliding;
 use super::spill::{Spilled, Written};
-use super::table::Scratch;
 use aqueduct_core::{Error, Result};
 use aqueduct_plan::{WindowAggregate, WindowKind};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray};
@@ -77,7 +77,7 @@ pub(crate) struct WindowOperator {
     /// Windows whose last millisecond is at most this have fired.
     fired_up_to: i64,
     groups: Vec<u32>,
-    scratch: Scratch,
+    scratch: Packed,
     /// Row lists per slice part of the batch at hand; kept to reuse the buffers.
     assigned: Vec<(PartKey, Vec<u32>)>,
 }
@@ -101,7 +101,7 @@ impl WindowOperator {
             sliding: Sliding::default(),
             fired_up_to,
             groups: Vec::new(),
-            scratch: Scratch::default(),
+            scratch: Packed::default(),
             assigned: Vec::new(),
         })
     }
@@ -247,10 +247,15 @@ impl WindowOperator {
         }
     }
 
-    /// The slice part for a stored pane, made when it is missing.
-    pub(crate) fn restore(&mut self, at: PartKey, key: &[u8], value: &[u8], changed: bool) -> Result<()> {
-        let slice = part(&mut self.parts, &mut self.sliding, &self.plan, at)?;
-        slice.restore(key, value, changed)
+    /// Expects so many stored panes of a slice part, which is made when it is missing.
+    pub(crate) fn expect(&mut self, at: PartKey, panes: usize) -> Result<()> {
+        part(&mut self.parts, &mut self.sliding, &self.plan, at)?.reserve(panes);
+        Ok(())
+    }
+
+    /// Adds stored panes of a slice part, which is made when it is missing.
+    pub(crate) fn restore(&mut self, at: PartKey, panes: &Panes, changed: bool) -> Result<()> {
+        part(&mut self.parts, &mut self.sliding, &self.plan, at)?.restore(panes, changed)
     }
 
     /// Parts that other threads, or an earlier process, have in the state store.

@@ -1,7 +1,7 @@
 //! The late rule, shared slices and firing, against a plain computation window by window.
 
 use super::operator::{Firing, LateMark, WindowOperator, result_rows};
-use super::{KeyCodec, Slice, Written, sum};
+use super::{KeyCodec, Panes, Slice, Written, sum};
 use aqueduct_plan::{Aggregate, AggregateFunction, WindowAggregate, WindowKind};
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit, TimestampMillisecondType};
@@ -127,6 +127,13 @@ fn against_definition(kind: WindowKind, seed: u64) {
     assert_eq!(operator.size().0, 0, "state is left after everything fired");
 }
 
+/// One pane.
+fn panes(key: &[u8], value: &[u8]) -> Panes {
+    let mut panes = Panes::default();
+    panes.push(key, value);
+    panes
+}
+
 #[test]
 fn every_kind_of_window_follows_its_definition() {
     for seed in 1..40 {
@@ -196,11 +203,11 @@ fn panes_survive_storage_and_partials_of_two_threads_merge() {
 
     let mut second = WindowOperator::new(plan.clone(), i64::MIN).unwrap();
     for (part, key, value) in &stored {
-        second.restore(*part, key, value, false).unwrap();
+        second.restore(*part, &panes(key, value), false).unwrap();
     }
     // The same panes once more, as if another thread had held them.
     for (part, key, value) in &stored {
-        second.restore(*part, key, value, true).unwrap();
+        second.restore(*part, &panes(key, value), true).unwrap();
     }
     let Firing { fired, retired, .. } = second.take_fired(i64::MAX).unwrap();
     let mut made = Rows::new();
@@ -252,7 +259,7 @@ fn a_part_that_left_memory_is_whole_in_the_store() {
     for end in [30, 60] {
         let mut slice = Slice::new(&plan).unwrap();
         for ((_, key), value) in store.iter().filter(|((part, _), _)| part.1 == end) {
-            slice.restore(key, value, false).unwrap();
+            slice.restore(&panes(key, value), false).unwrap();
         }
         collect(&plan, end, &slice, &mut rows);
     }

@@ -6,7 +6,8 @@
 use super::accumulator::{Accumulator, Argument};
 use super::changes::Changes;
 use super::keys::{KeyCodec, KeyColumns};
-use super::table::{KeyTable, Scratch};
+use super::panes::{Packed, Panes};
+use super::table::KeyTable;
 use aqueduct_core::{Error, Result};
 use aqueduct_plan::{Aggregate, WindowAggregate};
 use arrow::array::ArrayRef;
@@ -61,7 +62,7 @@ impl Slice {
         arguments: &[Argument],
         rows: &[u32],
         groups: &mut Vec<u32>,
-        scratch: &mut Scratch,
+        scratch: &mut Packed,
     ) -> Result<()> {
         groups.clear();
         self.keys.intern_rows(keys, rows, groups, scratch)?;
@@ -94,15 +95,24 @@ impl Slice {
         Ok(())
     }
 
-    /// Adds one stored group. With `changed` it is written again at the next checkpoint.
-    pub(crate) fn restore(&mut self, key: &[u8], value: &[u8], changed: bool) -> Result<()> {
-        let group = self.keys.intern(key)?;
+    /// Expects `more` groups.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.keys.reserve(more);
+        self.accumulators.iter_mut().for_each(|accumulator| accumulator.reserve(more));
+    }
+
+    /// Adds stored groups. With `changed` they are written again at the next checkpoint.
+    pub(crate) fn restore(&mut self, panes: &Panes, changed: bool) -> Result<()> {
+        let mut groups = Vec::new();
+        self.keys.intern_packed(&panes.keys, &mut groups)?;
         self.grow();
-        absorb(&mut self.accumulators, group, value)?;
+        for (at, group) in groups.iter().enumerate() {
+            absorb(&mut self.accumulators, *group, panes.values.get(at))?;
+        }
         if changed {
-            self.changes.mark(group);
+            groups.iter().for_each(|group| self.changes.mark(*group));
         } else {
-            self.stored = true;
+            self.stored |= !groups.is_empty();
         }
         Ok(())
     }

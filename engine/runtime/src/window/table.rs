@@ -4,7 +4,8 @@
 //! blocks: first where each key should be, then whether it is there, so that the waits for memory overlap. How a key is
 //! encoded is not decided here.
 
-use super::keys::{KeyCodec, KeyColumns, NULL, VALUE, from_ordered_whole, ordered_whole};
+use super::keys::{KeyCodec, KeyColumns, NULL, VALUE, from_ordered_whole, ordered_whole, push_text, read_whole};
+use super::panes::Packed;
 use super::slots::{NONE, Slot, Slots};
 use aqueduct_core::{Error, Result};
 use arrow::array::{Array, ArrayRef, Int64Array, StringArray};
@@ -59,20 +60,6 @@ impl Deref for Key<'_> {
     }
 }
 
-/// Buffers for keys that are encoded in order to be looked up.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Scratch {
-    fn key(&self, at: usize) -> &[u8] {
-        let start = if at == 0 { 0 } else { self.ends[at - 1] };
-        &self.bytes[start..self.ends[at]]
-    }
-}
-
 impl Ends {
     fn len(&self) -> usize {
         self.low.len() + self.high.len()
@@ -94,7 +81,7 @@ impl Ends {
     }
 
     fn bytes(&self) -> usize {
-        self.low.capacity() * 4 + self.high.capacity() * 8
+        self.low.len() * 4 + self.high.len() * 8
     }
 }
 
@@ -181,7 +168,7 @@ impl KeyTable {
         columns: &KeyColumns,
         rows: &[u32],
         numbers: &mut Vec<u32>,
-        scratch: &mut Scratch,
+        scratch: &mut Packed,
     ) -> Result<()> {
         // Without GROUP BY columns there is one group, and nothing to look up.
         if columns.is_empty() && !rows.is_empty() {
@@ -195,18 +182,24 @@ impl KeyTable {
         if let Some(array) = columns.single_text() {
             return self.intern_text(array, rows, numbers);
         }
-        scratch.bytes.clear();
-        scratch.ends.clear();
+        scratch.clear();
         for row in rows {
-            columns.encode(*row as usize, &mut scratch.bytes);
-            scratch.ends.push(scratch.bytes.len());
+            scratch.push(|out| columns.encode(*row as usize, out));
         }
-        let scratch = &*scratch;
+        self.intern_packed(scratch, numbers)
+    }
+
+    /// Appends the numbers of encoded keys, new or known, to `numbers`.
+    pub(super) fn intern_packed(&mut self, keys: &Packed, numbers: &mut Vec<u32>) -> Result<()> {
+        if let Keys::Whole { .. } = self.keys {
+            let values = (0..keys.len()).map(|at| read_whole(keys.get(at))).collect::<Result<Vec<_>>>()?;
+            return self.intern_whole(|at| values[at], values.len(), numbers);
+        }
         self.each(
-            rows.len(),
-            |hasher, at| hash(hasher, hashed(scratch.key(at))),
-            |keys, number, at| keys.is_bytes(number, scratch.key(at)),
-            |keys, at| keys.push_bytes(|out| out.extend_from_slice(scratch.key(at))),
+            keys.len(),
+            |hasher, at| hash(hasher, hashed(keys.get(at))),
+            |known, number, at| known.is_bytes(number, keys.get(at)),
+            |known, at| known.push_bytes(|out| out.extend_from_slice(keys.get(at))),
             numbers,
         )
     }
@@ -232,7 +225,7 @@ impl KeyTable {
             rows.len(),
             |hasher, at| hash(hasher, text(at).map_or(&[NULL], str::as_bytes)),
             |keys, number, at| keys.is_text(number, text(at)),
-            |keys, at| keys.push_bytes(|out| super::keys::push_text(text(at), out)),
+            |keys, at| keys.push_bytes(|out| push_text(text(at), out)),
             numbers,
         )
     }
@@ -240,7 +233,7 @@ impl KeyTable {
     /// The number of one encoded key, new or known.
     pub(crate) fn intern(&mut self, key: &[u8]) -> Result<u32> {
         if let Keys::Whole { .. } = self.keys {
-            let value = super::keys::read_whole(key)?;
+            let value = read_whole(key)?;
             let hash = hash_whole(&self.hasher, value);
             return self.add(hash, |keys, number| keys.is_whole(number, value), |keys| keys.push_whole(value));
         }
@@ -354,11 +347,19 @@ impl KeyTable {
         }
     }
 
-    /// Bytes held, without walking anything.
+    /// Expects `more` keys. The places wait for them: unlike room behind a list, a place costs memory as soon as it is there.
+    pub(super) fn reserve(&mut self, more: usize) {
+        match &mut self.keys {
+            Keys::Whole { values, .. } => values.reserve(more),
+            Keys::Bytes { ends, .. } => ends.low.reserve(more),
+        }
+    }
+
+    /// Bytes held, without walking anything. Room behind a list is none: the system gives memory where something is written.
     pub(crate) fn bytes(&self) -> usize {
         let keys = match &self.keys {
-            Keys::Whole { values, .. } => values.capacity() * 8,
-            Keys::Bytes { arena, ends } => arena.capacity() + ends.bytes(),
+            Keys::Whole { values, .. } => values.len() * 8,
+            Keys::Bytes { arena, ends } => arena.len() + ends.bytes(),
         };
         keys + self.slots.bytes()
     }

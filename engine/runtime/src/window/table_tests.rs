@@ -65,7 +65,7 @@ fn rows_in_blocks_are_rows_one_by_one() {
         let types: Vec<DataType> = arrays.iter().map(|array| array.data_type().clone()).collect();
         let (codec, mut keys) = table(&types);
         let columns = codec.columns(&arrays).unwrap();
-        let (mut numbers, mut scratch) = (Vec::new(), Scratch::default());
+        let (mut numbers, mut scratch) = (Vec::new(), Packed::default());
         for part in rows.chunks(300) {
             keys.intern_rows(&columns, part, &mut numbers, &mut scratch).unwrap();
         }

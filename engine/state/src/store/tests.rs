@@ -1,6 +1,7 @@
 //! The store against a real RocksDB in a temporary folder.
 
 use super::*;
+use crate::key::{KEY_GROUPS, key_group};
 use aqueduct_core::ErrorKind;
 use std::collections::BTreeMap;
 use tempfile::TempDir;
@@ -13,6 +14,11 @@ fn pane(query: u64, slice: i64, key: &str) -> PaneKey {
 
 fn slice(query: u64, slice: i64) -> SliceKey {
     SliceKey { query, slice_start: slice, min_end: slice + 60 }
+}
+
+/// All panes but those of some slices.
+fn everything(without: &BTreeSet<SliceKey>) -> Share<'_> {
+    Share { without, whose: &|_| true, groups: 0..KEY_GROUPS }
 }
 
 /// Values are joined.
@@ -36,7 +42,7 @@ fn puts(panes: &[(PaneKey, &str)]) -> PaneBatch {
 fn all(store: &StateStore) -> Panes {
     let mut found = Vec::new();
     store
-        .scan(&BTreeSet::new(), &mut |key, value| {
+        .scan(&everything(&BTreeSet::new()), &mut |key, value| {
             found.push((key.clone(), value.to_vec()));
             Ok(())
         })
@@ -188,7 +194,7 @@ fn damage_is_data_to_fix_and_names_the_folder() {
     let mut bytes = std::fs::read(&sst.path).unwrap();
     bytes[sst.bytes as usize / 2] ^= 1;
     std::fs::write(flipped.join(&sst.name), bytes).unwrap();
-    let seen = restore_dir(&flipped).and_then(|store| store.scan(&BTreeSet::new(), &mut |_, _| Ok(())));
+    let seen = restore_dir(&flipped).and_then(|store| store.scan(&everything(&BTreeSet::new()), &mut |_, _| Ok(())));
     let error = seen.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::FixData, "{error}");
     assert!(error.message().contains("flipped"), "{error}");
@@ -202,8 +208,9 @@ fn damage_is_data_to_fix_and_names_the_folder() {
         } else {
             std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(spoil).unwrap();
         }
-        let error =
-            restore_dir(&spoilt).and_then(|store| store.scan(&BTreeSet::new(), &mut |_, _| Ok(()))).unwrap_err();
+        let error = restore_dir(&spoilt)
+            .and_then(|store| store.scan(&everything(&BTreeSet::new()), &mut |_, _| Ok(())))
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::FixData, "{name}: {error}");
         assert!(error.message().contains(name), "{error}");
     }
@@ -240,7 +247,7 @@ fn memory_stays_bounded_under_much_state() {
     }
     let mut panes = 0_u64;
     store
-        .scan(&BTreeSet::new(), &mut |_, _| {
+        .scan(&everything(&BTreeSet::new()), &mut |_, _| {
             panes += 1;
             Ok(())
         })
@@ -337,6 +344,31 @@ fn slices_can_be_left_out_of_a_scan() {
         found.push(key.key.clone());
         Ok(())
     };
-    store.scan(&BTreeSet::from([slice(1, 0), slice(9, 9)]), visit).unwrap();
+    store.scan(&everything(&BTreeSet::from([slice(1, 0), slice(9, 9)])), visit).unwrap();
     assert_eq!(found, [b"other"]);
+}
+
+#[test]
+fn a_scan_reads_the_share_that_it_is_told() {
+    let dir = TempDir::new().unwrap();
+    let mut store = create(&dir.path().join("db")).unwrap();
+    shared_slice(&mut store);
+    let none = BTreeSet::new();
+    let count = |whose: fn(u16) -> bool, groups: std::ops::Range<u16>| {
+        let mut panes = 0;
+        let visit = &mut |key: &PaneKey, _: &[u8]| {
+            assert!(whose(key.worker) && groups.contains(&key_group(&key.key)));
+            panes += 1;
+            Ok(())
+        };
+        store.scan(&Share { without: &none, whose: &whose, groups: groups.clone() }, visit).unwrap();
+        panes
+    };
+    let all = 0..KEY_GROUPS;
+    assert_eq!([count(|worker| worker == 0, all.clone()), count(|worker| worker > 0, all.clone())], [51, 34]);
+    assert_eq!([count(|_| true, all.clone()), count(|_| false, all)], [85, 0]);
+    let thirds = [0..40, 40..41, 41..KEY_GROUPS].map(|groups| count(|_| true, groups));
+    assert!(thirds[0] > 0 && thirds[2] > 0 && thirds.iter().sum::<i32>() == 85, "{thirds:?}");
+    let estimate = store.estimate(&slice(1, 0), 0);
+    assert!(estimate <= 85, "{estimate} of 51");
 }
