@@ -46,6 +46,13 @@ impl WindowKind {
         }
     }
 
+    /// How long the longest window is.
+    pub fn size(self) -> i64 {
+        match self {
+            WindowKind::Tumble { size, .. } | WindowKind::Hop { size, .. } | WindowKind::Cumulate { size, .. } => size,
+        }
+    }
+
     /// The start of the slice that `at` lies in. Saturates at the ends of time.
     pub fn slice_start(self, at: i64) -> i64 {
         let (length, offset) = (self.slice(), self.offset());

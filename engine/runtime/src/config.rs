@@ -30,7 +30,8 @@ pub struct Settings {
     pub max_kept_exits: usize,
     /// `taskmanager.memory.managed.size`: bytes of keys and aggregates in memory; what is more goes to the state store.
     pub max_state_bytes: u64,
-    /// Keys of windows that fire from there in one epoch, at least 1.
+    /// About so many result rows an epoch may have, where several windows can fire; and keys of windows that fire from the state
+    /// store, at least 1.
     pub max_fired_keys: usize,
     /// Changed panes that a thread writes down at a time, for a checkpoint, before it reads on; at least 1.
     pub panes_per_turn: usize,

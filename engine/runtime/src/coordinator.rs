@@ -8,15 +8,16 @@ use crate::config::Settings;
 use crate::epochs::Epochs;
 use crate::host::{self, Answer, received};
 use crate::looks::{self, CHECKING, Found, LOOKING};
+use crate::portions::{self, Portions};
 use crate::pressure;
-use crate::progress::{Command, Cut, Event, SourceCounts, Space, SplitProgress, WorkerProgress, shard_watermark};
+use crate::progress::{Command, Cut, Event, Space, SplitProgress, WorkerProgress, records, shard_watermark};
 use crate::repeat;
 use crate::start::{Started, with_source};
 use crate::status::{JobState, StatusBoard, StatusSnapshot};
 use crate::view;
 use crate::window::PartKey;
 use aqueduct_core::{Error, EventTime, Result, SplitStart};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -80,6 +81,9 @@ pub(crate) struct Coordinator {
     spilled: Vec<BTreeSet<PartKey>>,
     /// Windows that fire from there have more keys to show.
     unfired: bool,
+    portions: Portions,
+    /// Windows were kept for the epochs after the last cut.
+    held_back: bool,
     /// Wall time of the last look that found nothing to seal.
     secured_at_ms: Option<i64>,
 }
@@ -92,6 +96,7 @@ impl Coordinator {
         let (epochs_spilled, unfired) = stored.unwrap_or_default();
         let bounded =
             started.sources.iter().all(|source| source.lock().unwrap_or_else(PoisonError::into_inner).bounded());
+        let portions = Portions::new(settings.max_fired_keys, started.plan.queries.len());
         Self {
             bounded,
             started,
@@ -112,6 +117,8 @@ impl Coordinator {
             answered: 0,
             spilled: epochs_spilled,
             unfired,
+            portions,
+            held_back: false,
             secured_at_ms: None,
         }
     }
@@ -262,7 +269,10 @@ impl Coordinator {
         let asked = self.started.control.asked();
         let mut make_space = false;
         if !ending {
-            let more = self.unfired && !pressure::of_sinks(&self.started, &self.settings);
+            let fireable = portions::fireable(&self.started.plan, progress, watermarks);
+            let held_up = pressure::of_sinks(&self.started, &self.settings);
+            let more = (self.unfired || (self.held_back && fireable)) && !held_up;
+            let fireable = fireable && !(self.held_back && held_up);
             make_space = pressure::wants_space(&self.started, &self.settings);
             let wanted = asked > self.answered || more || make_space;
             if since < self.settings.checkpoint_min_pause.min(self.settings.checkpoint_interval) && !wanted {
@@ -270,7 +280,6 @@ impl Coordinator {
             }
             let buffered: u64 =
                 self.started.threads.iter().map(|thread| thread.shared.buffered.load(Ordering::Relaxed)).sum();
-            let fireable = self.fireable(progress, watermarks);
             let due = since >= self.settings.checkpoint_interval || wanted;
             if !(fireable || buffered > self.settings.max_buffered_bytes || due) {
                 return Ok(());
@@ -285,10 +294,14 @@ impl Coordinator {
                 }
                 return Ok(());
             }
+        } else if (self.unfired || self.held_back) && pressure::of_sinks(&self.started, &self.settings) {
+            return Ok(());
         }
         let drains = self.phase == Phase::Ending(JobState::Stopped) && self.fires_all(JobState::Stopped);
-        let fire_up_to = watermarks.iter().map(|at| if drains { i64::MAX } else { at.0 }).collect();
-        let finished = self.phase == Phase::Ending(JobState::Finished);
+        let wanted: Vec<i64> = watermarks.iter().map(|at| if drains { i64::MAX } else { at.0 }).collect();
+        let fire_up_to = self.portions.bound(&self.started.plan, progress, &wanted);
+        self.held_back = fire_up_to != wanted;
+        let finished = self.phase == Phase::Ending(JobState::Finished) && !self.held_back;
         if let Phase::Ending(state) = self.phase {
             self.phase = Phase::Sealing(state);
         }
@@ -357,16 +370,6 @@ impl Coordinator {
         }
     }
 
-    fn fireable(&self, progress: &[WorkerProgress], watermarks: &[EventTime]) -> bool {
-        self.started.plan.queries.iter().enumerate().any(|(index, query)| match query.input {
-            aqueduct_plan::QueryInput::Source(source) => progress
-                .iter()
-                .filter_map(|worker| worker.next_ends.get(index).copied().flatten())
-                .any(|end| end.saturating_sub(1) <= watermarks[source].0),
-            aqueduct_plan::QueryInput::System(_) => false,
-        })
-    }
-
     fn take_cut(&mut self, cut: Cut) -> Result<()> {
         let threads = self.started.threads.len();
         let barrier = self.barrier.as_mut().ok_or_else(|| Error::bug("a cut came without a barrier"))?;
@@ -376,7 +379,7 @@ impl Coordinator {
         }
         let progress = self.progress();
         let mut barrier = self.barrier.take().ok_or_else(|| Error::bug("the barrier is gone"))?;
-        barrier.sources = self.source_totals(&progress);
+        barrier.sources = view::source_totals(&self.started, &progress);
         self.sealed_records = records(&progress);
         let epochs = self.epochs.take().ok_or_else(|| Error::bug("two epochs are being sealed at once"))?;
         self.sealing = Some(host::start(self.started.host.as_ref(), SEALING, epochs.seal(barrier)));
@@ -393,11 +396,14 @@ impl Coordinator {
             self.repeated();
         }
         self.unfired = committed.unfired;
+        self.portions.learn(&committed.queries);
         self.spilled.clone_from(&committed.spilled);
         self.last_committed = Some(committed);
         match self.phase {
-            // Once more, for the keys that are left.
-            Phase::Sealing(state) if self.unfired && self.fires_all(state) => self.phase = Phase::Ending(state),
+            // Once more, for what is left.
+            Phase::Sealing(state) if (self.unfired || self.held_back) && self.fires_all(state) => {
+                self.phase = Phase::Ending(state);
+            }
             Phase::Sealing(state) => {
                 self.started.points.hit("runtime.end.sealed");
                 self.phase = Phase::Delivering(state);
@@ -426,20 +432,6 @@ impl Coordinator {
                 points.hit("runtime.progress.after-publish");
             }));
         }
-    }
-
-    /// Since the lineage began: what the checkpoint says and what the threads read since.
-    fn source_totals(&self, progress: &[WorkerProgress]) -> BTreeMap<String, SourceCounts> {
-        let mut totals = self.started.base_sources.clone();
-        for (index, source) in self.started.plan.sources.iter().enumerate() {
-            let total = totals.entry(source.spec.table.clone()).or_default();
-            for counts in progress.iter().filter_map(|worker| worker.sources.get(index)) {
-                total.records += counts.records;
-                total.dead += counts.dead;
-                total.skipped += counts.skipped;
-            }
-        }
-        totals
     }
 
     /// Looks for new splits now and then.
@@ -474,7 +466,7 @@ impl Coordinator {
             return;
         }
         self.last_refresh = now;
-        let sources = self.source_totals(progress);
+        let sources = view::source_totals(&self.started, progress);
         self.status.update(|snapshot| {
             view::fill(snapshot, &self.started, progress, &sources, self.last_committed.as_ref());
             let checkpoint = &mut snapshot.checkpoint;
@@ -483,10 +475,6 @@ impl Coordinator {
             checkpoint.repeats_left = self.started.repeats.len() as u64;
         });
     }
-}
-
-fn records(progress: &[WorkerProgress]) -> u64 {
-    progress.iter().flat_map(|worker| &worker.sources).map(|counts| counts.records).sum()
 }
 
 /// Waits for the task that is running, or for ever when there is none.

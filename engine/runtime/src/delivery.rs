@@ -275,7 +275,7 @@ impl SinkTask {
                 Some(bytes) => bytes,
                 None => read_back(&self.log, &self.points, segment).await?,
             };
-            batches.extend(outbox::decode(&bytes)?);
+            batches.extend(outbox::decode(bytes)?);
         }
         let epoch = SealedEpoch { after: self.cursor, sealed_at_ms: work.sealed_at_ms, batches };
         let rows = epoch.rows() as u64;

@@ -7,7 +7,7 @@ use crate::barrier::{self, Barrier, Committed};
 use crate::delivery::{Delivery, Work};
 use crate::exits::Counts;
 use crate::host::blocking;
-use crate::outbox::{self, Segment};
+use crate::outbox::Segment;
 use crate::progress::SourceCounts;
 use crate::repeat;
 use crate::seal::{Contents, Sealing, StoredRows};
@@ -208,10 +208,10 @@ impl Epochs {
         for (query, end) in barrier.stored_ends() {
             last_ends[query] = last_ends[query].max(Some(end));
         }
-        let contents = self.sealing.contents(barrier.cuts, stored, (shard, epoch.0, sealed_at_ms))?;
+        let mut contents = self.sealing.contents(barrier.cuts, stored, (shard, epoch.0, sealed_at_ms))?;
         let snapshot = self.state_dir.join(format!("snapshot-{epoch}"));
         let files = self.snapshot(&snapshot)?;
-        let segments = contents.rows.iter().map(|rows| outbox::encode(rows)).collect::<Result<Vec<_>>>()?;
+        let segments = std::mem::take(&mut contents.segments);
         if let Some(cut) = &barrier.repeat {
             self.check_repeat(cut, epoch, &segments)?;
         }

@@ -22,6 +22,7 @@ mod load;
 mod looks;
 mod outbox;
 mod points;
+mod portions;
 mod pressure;
 mod progress;
 mod repeat;

@@ -5,7 +5,7 @@
 //! in the order in which they are stored, so that a restore always gives the same state. Where the store comes from is not known
 //! here.
 
-use crate::window::{Panes, PartKey, WindowOperator};
+use crate::window::{Panes, WindowOperator};
 use aqueduct_core::{Error, Result};
 use aqueduct_plan::JobPlan;
 use aqueduct_state::{KEY_GROUPS, PaneKey, Share, SliceKey, StateStore, query_hash};
@@ -16,14 +16,20 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 /// Blocks of panes that wait to be taken over.
 const WAITING: usize = 16;
 
-/// Panes of one part, of one writing thread.
+/// Panes of one slice part, of one writing thread.
 struct Block {
     query: usize,
-    part: PartKey,
-    moved: bool,
-    /// So many panes follow, roughly; said once.
+    slice: SliceKey,
+    worker: u16,
+    /// So many panes come from here on, roughly; said once.
     expected: usize,
     panes: Panes,
+}
+
+impl Block {
+    fn is_of(&self, pane: &PaneKey) -> bool {
+        self.slice == pane.slice() && self.worker == pane.worker
+    }
 }
 
 /// What all reading threads look at.
@@ -35,6 +41,14 @@ struct Scan<'a> {
     threads: usize,
     /// Readers per thread.
     readers: u16,
+}
+
+impl Scan<'_> {
+    fn query(&self, pane: &PaneKey) -> Result<usize> {
+        self.queries.get(&pane.query).copied().ok_or_else(|| {
+            Error::data("the state files hold panes of a query that the commit record does not name; restore an older checkpoint")
+        })
+    }
 }
 
 /// More readers than this find a disk busy.
@@ -77,20 +91,21 @@ fn fill(scan: Scan<'_>, thread: usize, operators: &mut [Option<WindowOperator>])
         let readers = readers.collect::<Result<Vec<_>>>()?;
         drop(send);
         // Where taking over fails, the channel closes, and reading ends.
-        take_over(receive, operators)?;
+        take_over(thread, receive, operators)?;
         let moved = readers.into_iter().map(outcome).collect::<Result<Vec<_>>>()?;
         Ok(moved.into_iter().flatten().collect())
     })
 }
 
-fn take_over(blocks: Receiver<Block>, operators: &mut [Option<WindowOperator>]) -> Result<()> {
+fn take_over(thread: usize, blocks: Receiver<Block>, operators: &mut [Option<WindowOperator>]) -> Result<()> {
     for block in blocks {
         let operator = operators[block.query].as_mut();
         let operator = operator.ok_or_else(|| Error::data("the state files hold panes of a query without windows"))?;
+        let part = (block.slice.slice_start, block.slice.min_end);
         if block.expected > 0 {
-            operator.expect(block.part, block.expected)?;
+            operator.expect(part, block.expected)?;
         }
-        operator.restore(block.part, &block.panes, block.moved)?;
+        operator.restore(part, &block.panes, usize::from(block.worker) != thread)?;
     }
     Ok(())
 }
@@ -98,37 +113,28 @@ fn take_over(blocks: Receiver<Block>, operators: &mut [Option<WindowOperator>]) 
 /// Reads a reader's share of one thread's panes. Returns the places of those that another thread wrote.
 fn read(scan: Scan<'_>, thread: usize, reader: u16, send: &SyncSender<Block>) -> Result<Vec<PaneKey>> {
     let mut moved = Vec::new();
-    let mut last: Option<(SliceKey, u16, Block)> = None;
+    let mut last: Option<Block> = None;
     let mine = |worker: u16| usize::from(worker) % scan.threads == thread;
     let from = |reader: u16| KEY_GROUPS * reader / scan.readers;
     let share = Share { without: scan.without, whose: &mine, groups: from(reader)..from(reader + 1) };
     scan.state.scan(&share, &mut |pane, value| {
-        let place = (pane.slice(), pane.worker);
-        let is_moved = usize::from(pane.worker) != thread;
-        let goes_on = |(slice, worker, block): &(SliceKey, u16, Block)| (*slice, *worker) == place && !block.panes.is_full();
-        if !last.as_ref().is_some_and(goes_on) {
-            let query = scan.queries.get(&pane.query).ok_or_else(|| {
-                Error::data("the state files hold panes of a query that the commit record does not name; restore an older checkpoint")
-            })?;
-            let begins = last.as_ref().is_none_or(|(slice, worker, _)| (*slice, *worker) != place);
-            let expected = if begins { scan.state.estimate(&place.0, place.1) / usize::from(scan.readers) } else { 0 };
-            let block =
-                Block { query: *query, part: (pane.slice_start, pane.min_end), moved: is_moved, expected, panes: Panes::default() };
-            if let Some((_, _, full)) = last.replace((place.0, place.1, block)) {
+        let begins = last.as_ref().is_none_or(|block| !block.is_of(pane));
+        if begins || last.as_ref().is_some_and(|block| block.panes.is_full()) {
+            let (query, slice, worker) = (scan.query(pane)?, pane.slice(), pane.worker);
+            let expected = if begins { scan.state.estimate(&slice, worker) / usize::from(scan.readers) } else { 0 };
+            if let Some(full) = last.replace(Block { query, slice, worker, expected, panes: Panes::default() }) {
                 hand_over(full, send)?;
             }
         }
-        if let Some((_, _, block)) = &mut last {
+        if let Some(block) = &mut last {
             block.panes.push(&pane.key, value);
         }
-        if is_moved {
+        if usize::from(pane.worker) != thread {
             moved.push(pane.clone());
         }
         Ok(())
     })?;
-    if let Some((_, _, block)) = last {
-        hand_over(block, send)?;
-    }
+    last.map_or(Ok(()), |block| hand_over(block, send))?;
     Ok(moved)
 }
 

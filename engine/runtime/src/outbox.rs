@@ -5,7 +5,8 @@
 
 use aqueduct_core::{Error, Result};
 use arrow::array::RecordBatch;
-use arrow::ipc::reader::StreamReader;
+use arrow::buffer::Buffer;
+use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 
@@ -28,15 +29,20 @@ fn broken(error: impl std::fmt::Display) -> Error {
     Error::data(format!("an outbox segment cannot be read: {error}; the checkpoint folder is damaged"))
 }
 
-/// The segments of some rows, in order. No rows give no segments.
-pub(crate) fn encode(batches: &[RecordBatch]) -> Result<Vec<Segment>> {
-    let mut segments = Vec::new();
-    let mut open: Option<(StreamWriter<Vec<u8>>, u64)> = None;
-    for batch in batches {
+/// Encodes the rows of an epoch for one sink, as they come.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    done: Vec<Segment>,
+    open: Option<(StreamWriter<Vec<u8>>, u64)>,
+}
+
+impl Outbox {
+    /// Adds rows.
+    pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<()> {
         let mut from = 0;
         while from < batch.num_rows() {
             let rows = BATCH_ROWS.min(batch.num_rows() - from);
-            let (mut writer, held) = match open.take() {
+            let (mut writer, held) = match self.open.take() {
                 Some(open) => open,
                 None => {
                     let room = batch.get_array_memory_size().min(SEGMENT_BYTES) + HEAD_BYTES;
@@ -47,16 +53,21 @@ pub(crate) fn encode(batches: &[RecordBatch]) -> Result<Vec<Segment>> {
             from += rows;
             let held = held + rows as u64;
             if writer.get_ref().len() >= SEGMENT_BYTES {
-                segments.push(close(writer, held)?);
+                self.done.push(close(writer, held)?);
             } else {
-                open = Some((writer, held));
+                self.open = Some((writer, held));
             }
         }
+        Ok(())
     }
-    if let Some((writer, held)) = open {
-        segments.push(close(writer, held)?);
+
+    /// The segments, in order. No rows give none.
+    pub(crate) fn finish(mut self) -> Result<Vec<Segment>> {
+        if let Some((writer, held)) = self.open.take() {
+            self.done.push(close(writer, held)?);
+        }
+        Ok(self.done)
     }
-    Ok(segments)
 }
 
 fn close(mut writer: StreamWriter<Vec<u8>>, rows: u64) -> Result<Segment> {
@@ -64,8 +75,13 @@ fn close(mut writer: StreamWriter<Vec<u8>>, rows: u64) -> Result<Segment> {
     Ok(Segment { rows, bytes: Bytes::from(writer.into_inner()?) })
 }
 
-/// The rows of a segment.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<RecordBatch>> {
-    let reader = StreamReader::try_new(bytes, None).map_err(broken)?;
-    reader.map(|batch| batch.map_err(broken)).collect()
+/// The rows of a segment. They are read where they lie: the segment's memory lives as long as they do.
+pub(crate) fn decode(bytes: Bytes) -> Result<Vec<RecordBatch>> {
+    let (mut decoder, mut buffer) = (StreamDecoder::new(), Buffer::from(bytes));
+    let mut batches = Vec::new();
+    while let Some(batch) = decoder.decode(&mut buffer).map_err(broken)? {
+        batches.push(batch);
+    }
+    decoder.finish().map_err(broken)?;
+    Ok(batches)
 }

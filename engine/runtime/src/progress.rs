@@ -62,8 +62,15 @@ pub(crate) struct WorkerProgress {
     pub(crate) counts: Vec<Counts>,
     /// Per query: the earliest end of a window with rows that has not fired.
     pub(crate) next_ends: Vec<Option<i64>>,
+    /// Per query: panes in memory, and in how many parts of slices they lie.
+    pub(crate) live: Vec<(u64, u64)>,
     /// Every reader has come to its end.
     pub(crate) ended: bool,
+}
+
+/// Records that were read since the threads began.
+pub(crate) fn records(progress: &[WorkerProgress]) -> u64 {
+    progress.iter().flat_map(|worker| &worker.sources).map(|counts| counts.records).sum()
 }
 
 /// Shared between one thread and the coordinator.

@@ -3,6 +3,7 @@
 //! Pure computation: no store, no sink, no clock. The same cuts give the same epoch.
 
 use crate::exits::{self, Counts, DeadRow, Exits, LedgerRow};
+use crate::outbox::{Outbox, Segment};
 use crate::progress::Cut;
 use crate::stage;
 use crate::window::{KeyCodec, Slice, result_rows};
@@ -27,8 +28,8 @@ pub(crate) struct Sealing {
 /// The contents of an epoch.
 #[derive(Debug)]
 pub(crate) struct Contents {
-    /// Per sink of the plan.
-    pub(crate) rows: Vec<Vec<RecordBatch>>,
+    /// Result rows, encoded, per sink of the plan.
+    pub(crate) segments: Vec<Vec<Segment>>,
     /// Per query, for this epoch.
     pub(crate) counts: Vec<Counts>,
     /// Per query: windows that fired, result rows, and the greatest window end that fired.
@@ -82,14 +83,17 @@ impl Sealing {
             exits.dead.append(&mut cut.exits.dead);
         }
         let mut stored = stored.into_iter();
-        let mut out: Vec<Vec<RecordBatch>> = vec![Vec::new(); self.plan.sinks.len()];
+        let mut out: Vec<Outbox> = self.plan.sinks.iter().map(|_| Outbox::default()).collect();
         let mut fired = vec![FiredTotals::default(); queries];
         for query in 0..queries {
             let stored = stored.next().unwrap_or_default();
             if let QueryInput::Source(source) = self.plan.queries[query].input {
-                let mut batches = self.query_rows(query, &mut cuts, &mut fired[query])?;
-                batches.extend(self.stored_rows(query, stored, &mut fired[query])?);
-                let failed = self.insert(query, &batches, sealed_at_ms, &mut out)?;
+                let mut failed = Vec::new();
+                // A window's rows go before the next window's are made: memory holds few of them at a time.
+                self.query_rows(query, &mut cuts, stored, &mut fired[query], &mut |batch| {
+                    failed.extend(self.insert(query, batch, sealed_at_ms, &mut out)?);
+                    Ok(())
+                })?;
                 counts[query].dead += failed.len() as u64;
                 counts[query].taken = counts[query].taken.saturating_sub(failed.len() as u64);
                 exits.dead.extend(failed.into_iter().map(|letter| DeadRow { source, letter }));
@@ -98,7 +102,8 @@ impl Sealing {
         for table in SystemTable::ALL {
             self.system(table, &mut exits, &counts, (shard, epoch, sealed_at_ms), &mut out)?;
         }
-        Ok(Contents { rows: out, counts, fired })
+        let segments = out.into_iter().map(Outbox::finish).collect::<Result<Vec<_>>>()?;
+        Ok(Contents { segments, counts, fired })
     }
 
     /// What the cuts themselves change in the state store, taken out of them.
@@ -118,39 +123,37 @@ impl Sealing {
         batch
     }
 
-    /// The result rows of a query: merged windows, earliest first, or the rows of a query without windows.
-    fn query_rows(&self, query: usize, cuts: &mut [Cut], totals: &mut FiredTotals) -> Result<Vec<RecordBatch>> {
-        let plan = &self.plan.queries[query];
-        if plan.window.is_none() {
-            let batches: Vec<RecordBatch> =
-                cuts.iter_mut().flat_map(|cut| std::mem::take(&mut cut.rows[query])).collect();
-            totals.rows += batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
-            return Ok(batches);
+    /// Hands the result rows of a query to `take`: merged windows, earliest first, then those that fire from the state store; or
+    /// the rows of a query without windows.
+    fn query_rows(
+        &self,
+        query: usize,
+        cuts: &mut [Cut],
+        stored: Vec<StoredRows>,
+        totals: &mut FiredTotals,
+        take: &mut dyn FnMut(RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        for batch in cuts.iter_mut().flat_map(|cut| std::mem::take(&mut cut.rows[query])) {
+            totals.rows += batch.num_rows() as u64;
+            take(batch)?;
         }
-        let mut merged: BTreeMap<i64, Slice> = BTreeMap::new();
-        for cut in cuts {
-            for fired in std::mem::take(&mut cut.fired[query]) {
-                match merged.entry(fired.end) {
-                    std::collections::btree_map::Entry::Vacant(entry) => {
-                        entry.insert(fired.partial);
-                    }
-                    std::collections::btree_map::Entry::Occupied(mut entry) => entry.get_mut().merge(&fired.partial)?,
-                }
-            }
+        let mut windows: BTreeMap<i64, Vec<Slice>> = BTreeMap::new();
+        for fired in cuts.iter_mut().flat_map(|cut| std::mem::take(&mut cut.fired[query])) {
+            windows.entry(fired.end).or_default().push(fired.partial);
         }
-        let mut batches = Vec::with_capacity(merged.len());
-        for (end, slice) in merged {
-            batches.push(self.window_rows(query, end, &slice, totals)?);
+        for (end, partials) in windows {
+            let mut partials = partials.into_iter();
+            let Some(mut merged) = partials.next() else { continue };
+            partials.try_for_each(|more| merged.merge(&more))?;
+            take(self.window_rows(query, end, &merged, totals)?)?;
             totals.windows += 1;
             totals.last_end = totals.last_end.max(Some(end));
         }
-        Ok(batches)
-    }
-
-    /// Result rows of windows that fire from the state store, or of a part of their keys.
-    fn stored_rows(&self, query: usize, stored: Vec<StoredRows>, totals: &mut FiredTotals) -> Result<Vec<RecordBatch>> {
-        totals.windows += stored.iter().filter(|rows| rows.last).count() as u64;
-        stored.iter().map(|rows| self.window_rows(query, rows.end, &rows.keys, totals)).collect()
+        for rows in stored {
+            totals.windows += u64::from(rows.last);
+            take(self.window_rows(query, rows.end, &rows.keys, totals)?)?;
+        }
+        Ok(())
     }
 
     /// The result rows of some keys of a window, counted.
@@ -169,16 +172,17 @@ impl Sealing {
     fn insert(
         &self,
         query: usize,
-        batches: &[RecordBatch],
+        batch: RecordBatch,
         sealed_at_ms: i64,
-        out: &mut [Vec<RecordBatch>],
+        out: &mut [Outbox],
     ) -> Result<Vec<DeadLetter>> {
         let mut failed = Vec::new();
+        if batch.num_rows() == 0 {
+            return Ok(failed);
+        }
+        let input = with_sealed_at(&batch, sealed_at_ms)?;
         for insert in self.plan.inserts.iter().filter(|insert| insert.query == query) {
-            for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
-                let input = with_sealed_at(batch, sealed_at_ms)?;
-                self.insert_rows(query, &insert.stage, input, &mut out[insert.sink], &mut failed)?;
-            }
+            self.insert_rows(query, &insert.stage, input.clone(), &mut out[insert.sink], &mut failed)?;
         }
         Ok(failed)
     }
@@ -188,17 +192,12 @@ impl Sealing {
         query: usize,
         step: &aqueduct_plan::Stage,
         input: RecordBatch,
-        out: &mut Vec<RecordBatch>,
+        out: &mut Outbox,
         failed: &mut Vec<DeadLetter>,
     ) -> Result<()> {
         let rows = input.num_rows();
         match stage::apply(step, input.clone()) {
-            Ok(batch) => {
-                if batch.num_rows() > 0 {
-                    out.push(batch);
-                }
-                Ok(())
-            }
+            Ok(batch) => out.push(&batch),
             Err(error) if error.kind() == ErrorKind::FixData && rows > 1 => {
                 let half = rows / 2;
                 self.insert_rows(query, step, input.slice(0, half), out, failed)?;
@@ -229,7 +228,7 @@ impl Sealing {
         exits: &mut Exits,
         counts: &[Counts],
         (shard, epoch, sealed_at_ms): (u32, u64, i64),
-        out: &mut [Vec<RecordBatch>],
+        out: &mut [Outbox],
     ) -> Result<()> {
         let readers: Vec<usize> = (0..self.plan.queries.len())
             .filter(|query| self.plan.queries[*query].input == QueryInput::System(table))
@@ -249,7 +248,7 @@ impl Sealing {
             for step in &self.plan.queries[query].stages {
                 rows = stage::apply(step, rows)?;
             }
-            let failed = self.insert(query, &[rows], sealed_at_ms, out)?;
+            let failed = self.insert(query, rows, sealed_at_ms, out)?;
             if let Some(letter) = failed.first() {
                 return Err(Error::data(format!("an INSERT from {} fails: {}", table.name(), letter.reason)));
             }

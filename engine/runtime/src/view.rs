@@ -97,3 +97,17 @@ fn ledger(started: &Started, progress: &[WorkerProgress]) -> Vec<LedgerTotals> {
     }
     rows
 }
+
+/// Counts of every source since the lineage began: what the checkpoint says and what the threads read since.
+pub(crate) fn source_totals(started: &Started, progress: &[WorkerProgress]) -> BTreeMap<String, SourceCounts> {
+    let mut totals = started.base_sources.clone();
+    for (index, source) in started.plan.sources.iter().enumerate() {
+        let total = totals.entry(source.spec.table.clone()).or_default();
+        for counts in progress.iter().filter_map(|worker| worker.sources.get(index)) {
+            total.records += counts.records;
+            total.dead += counts.dead;
+            total.skipped += counts.skipped;
+        }
+    }
+    totals
+}

@@ -267,6 +267,9 @@ impl Worker {
         progress
             .next_ends
             .extend(self.operators.iter().map(|operator| operator.as_ref().and_then(WindowOperator::next_end)));
+        progress.live.clear();
+        let live = |operator: &Option<WindowOperator>| operator.as_ref().map_or((0, 0), WindowOperator::live);
+        progress.live.extend(self.operators.iter().map(live));
         progress.ended = self.readers.iter().all(|slot| slot.ended);
         self.shared.buffered.store(self.rows_bytes + self.exits.bytes, Ordering::Relaxed);
     }

@@ -2,5 +2,5 @@
 //!
 //! Services are not needed here; the same promises over real ones are checked in the workspace's `tests`.
 
-mod parts;
+pub(crate) mod parts;
 mod whole;

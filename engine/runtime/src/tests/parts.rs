@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// Watermark delay of the test table.
 pub(super) const DELAY: i64 = 50;
 /// Window length.
-pub(super) const SIZE: i64 = 1_000;
+pub(crate) const SIZE: i64 = 1_000;
 
 /// A row: event time (`None` is a missing one), key.
 pub(super) type Row = (Option<i64>, &'static str);
@@ -190,6 +190,8 @@ pub(super) struct Table {
     fence: Option<Generation>,
     /// The next calls fail: before anything happened (false), or after it was applied (true).
     pub(super) faults: Vec<bool>,
+    /// The most rows that came at once.
+    pub(super) largest: usize,
 }
 
 /// A sink over a table that outlives the process under test.
@@ -219,6 +221,7 @@ impl Sink for MemorySink {
         }
         let cursor = table.cursors.get(&claimed.lineage).copied().unwrap_or(Epoch::ZERO);
         assert_eq!(epoch.after.0, cursor, "the engine lost track of the cursor");
+        table.largest = table.largest.max(epoch.rows());
         for batch in &epoch.batches {
             for row in 0..batch.num_rows() {
                 table.rows.push(batch.columns().iter().map(|column| text(column, row)).collect());
@@ -268,7 +271,7 @@ fn sink_table(name: &str, schema: &Schema) -> SinkTable {
 }
 
 /// COUNT(*) by k and window of [`SIZE`], late rows and dead letters, into three sinks.
-pub(super) fn plan(changed: bool) -> JobPlan {
+pub(crate) fn plan(changed: bool) -> JobPlan {
     let columns = vec![column("t", time()), column("k", DataType::Utf8)];
     let schema = TableColumn::schema(&columns);
     // The watermark is t - DELAY, in whole milliseconds.

@@ -225,6 +225,27 @@ async fn an_input_that_becomes_another_one_stops_the_job() {
     assert!(error.message().contains("'second'") && error.message().contains("not the same input"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_fire_some_at_a_time_until_none_is_left() {
+    let splits = sample(5_000);
+    let mut largest = Vec::new();
+    for limit in [usize::MAX, 8] {
+        let world = World::new();
+        let set = |settings: &mut Settings| {
+            settings.max_fired_keys = limit;
+            settings.checkpoint_interval = Duration::from_secs(600);
+            settings.checkpoint_min_pause = Duration::from_secs(600);
+        };
+        let status = start_with(&world, rows(&splits, u64::MAX), 2, false, set).task.await.unwrap().unwrap();
+        assert_eq!(status.state, JobState::Finished);
+        assert_exact(&world, &splits);
+        let seen = world.sinks[0].0.lock().unwrap().largest;
+        largest.push(seen);
+    }
+    // All at once, and two windows of four keys at most.
+    assert!(largest[0] > 100 && largest[1] <= 8, "{largest:?}");
+}
+
 /// Room for no window at all, and few rows an epoch.
 fn crowded(settings: &mut Settings) {
     settings.max_state_bytes = 200;

@@ -309,6 +309,11 @@ impl WindowOperator {
         (self.spilled.bytes() + self.parts.values().map(Slice::bytes).sum::<usize>()) as u64
     }
 
+    /// Panes in memory, and in how many parts of slices they lie.
+    pub(crate) fn live(&self) -> (u64, u64) {
+        (self.parts.values().map(|slice| slice.len() as u64).sum(), self.parts.len() as u64)
+    }
+
     /// Live panes and the bytes that they take.
     pub(crate) fn size(&self) -> (u64, u64) {
         let beside = (self.sliding.bytes() + self.spilled.bytes()) as u64;
