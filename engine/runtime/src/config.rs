@@ -30,9 +30,10 @@ pub struct Settings {
     pub max_kept_exits: usize,
     /// `taskmanager.memory.managed.size`: bytes of keys and aggregates in memory; what is more goes to the state store.
     pub max_state_bytes: u64,
-    /// About so many result rows an epoch may have, where several windows can fire; and keys of windows that fire from the state
-    /// store, at least 1.
+    /// Keys of windows that fire from the state store in one epoch, at least 1.
     pub max_fired_keys: usize,
+    /// Result rows above which windows wait for the next epoch, where several can fire; at least 1.
+    pub max_fired_rows: usize,
     /// Changed panes that a thread writes down at a time, for a checkpoint, before it reads on; at least 1.
     pub panes_per_turn: usize,
     /// How often new splits are looked for; `None` is never.

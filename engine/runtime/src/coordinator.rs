@@ -96,7 +96,7 @@ impl Coordinator {
         let (epochs_spilled, unfired) = stored.unwrap_or_default();
         let bounded =
             started.sources.iter().all(|source| source.lock().unwrap_or_else(PoisonError::into_inner).bounded());
-        let portions = Portions::new(settings.max_fired_keys, started.plan.queries.len());
+        let portions = Portions::new(settings.max_fired_rows, started.plan.queries.len());
         Self {
             bounded,
             started,

@@ -19,6 +19,10 @@ const PANES_PER_TURN: usize = 16_384;
 /// Result rows of an epoch that come from the state store: some 100 MB on their way to the sinks.
 const FIRED_KEYS: usize = 1 << 19;
 
+/// Result rows of an epoch above which windows wait for the next one. A window that waits is written to the checkpoint, which costs more
+/// than to fire it: only a flood is to be held back.
+const FIRED_ROWS: usize = 1 << 22;
+
 /// Flink's `taskmanager.memory.managed.fraction`, per cent.
 const MANAGED_PERCENT: u64 = 40;
 
@@ -214,6 +218,7 @@ pub(crate) fn parse(settings: &BTreeMap<String, String>, job: &JobFile) -> Resul
         max_kept_exits: usize::try_from(values.whole("aqueduct.exits.max-rows", 0)?).unwrap_or(usize::MAX),
         max_state_bytes: managed_memory(&values)?,
         max_fired_keys: FIRED_KEYS,
+        max_fired_rows: FIRED_ROWS,
         panes_per_turn: PANES_PER_TURN,
         discovery_interval: Some(values.duration("aqueduct.discovery.interval")?).filter(|every| !every.is_zero()),
         retained_checkpoints: usize::try_from(values.whole("state.checkpoints.num-retained", 1)?).unwrap_or(usize::MAX),

@@ -127,6 +127,7 @@ pub fn process(
         max_kept_exits: usize::MAX,
         max_state_bytes: shape.state_bytes,
         max_fired_keys: shape.fired_keys,
+        max_fired_rows: shape.fired_keys,
         panes_per_turn: shape.panes_per_turn,
         discovery_interval: Some(Duration::from_millis(2_000)),
         retained_checkpoints: shape.retained,

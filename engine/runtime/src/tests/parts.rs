@@ -379,6 +379,7 @@ impl World {
             max_kept_exits: usize::MAX,
             max_state_bytes: u64::MAX,
             max_fired_keys: 10,
+            max_fired_rows: 10,
             panes_per_turn: 2,
             discovery_interval: None,
             retained_checkpoints: 2,

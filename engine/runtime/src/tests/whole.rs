@@ -232,7 +232,7 @@ async fn windows_fire_some_at_a_time_until_none_is_left() {
     for limit in [usize::MAX, 8] {
         let world = World::new();
         let set = |settings: &mut Settings| {
-            settings.max_fired_keys = limit;
+            settings.max_fired_rows = limit;
             settings.checkpoint_interval = Duration::from_secs(600);
             settings.checkpoint_min_pause = Duration::from_secs(600);
         };
@@ -250,6 +250,7 @@ async fn windows_fire_some_at_a_time_until_none_is_left() {
 fn crowded(settings: &mut Settings) {
     settings.max_state_bytes = 200;
     settings.max_fired_keys = 2;
+    settings.max_fired_rows = 2;
 }
 
 fn stored_windows(status: &StatusSnapshot) -> u64 {
