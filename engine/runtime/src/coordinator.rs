@@ -268,9 +268,9 @@ impl Coordinator {
         let ending = matches!(self.phase, Phase::Ending(_));
         let asked = self.started.control.asked();
         let mut make_space = false;
+        let held_up = pressure::of_sinks(&self.started, &self.settings);
         if !ending {
             let fireable = portions::fireable(&self.started.plan, progress, watermarks);
-            let held_up = pressure::of_sinks(&self.started, &self.settings);
             let more = (self.unfired || (self.held_back && fireable)) && !held_up;
             let fireable = fireable && !(self.held_back && held_up);
             make_space = pressure::wants_space(&self.started, &self.settings);
@@ -294,7 +294,7 @@ impl Coordinator {
                 }
                 return Ok(());
             }
-        } else if (self.unfired || self.held_back) && pressure::of_sinks(&self.started, &self.settings) {
+        } else if (self.unfired || self.held_back) && held_up {
             return Ok(());
         }
         let drains = self.phase == Phase::Ending(JobState::Stopped) && self.fires_all(JobState::Stopped);

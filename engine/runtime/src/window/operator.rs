@@ -316,10 +316,8 @@ impl WindowOperator {
 
     /// Live panes and the bytes that they take.
     pub(crate) fn size(&self) -> (u64, u64) {
-        let beside = (self.sliding.bytes() + self.spilled.bytes()) as u64;
-        self.parts
-            .values()
-            .fold((0, beside), |(panes, bytes), slice| (panes + slice.len() as u64, bytes + slice.bytes() as u64))
+        let slices: usize = self.parts.values().map(Slice::bytes).sum();
+        (self.live().0, (self.sliding.bytes() + self.spilled.bytes() + slices) as u64)
     }
 }
 

@@ -1,10 +1,47 @@
 //! Encoded keys and values, many in one piece of memory. What they mean is not known here.
 
 /// Pieces of bytes, one behind the other.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Packed {
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    ends: Ends,
+}
+
+/// Where each piece ends: in four bytes, as long as they are enough.
+#[derive(Debug, Clone, Default)]
+struct Ends {
+    low: Vec<u32>,
+    high: Vec<usize>,
+}
+
+impl Ends {
+    fn len(&self) -> usize {
+        self.low.len() + self.high.len()
+    }
+
+    fn push(&mut self, end: usize) {
+        match u32::try_from(end) {
+            Ok(low) => self.low.push(low),
+            Err(_) => self.high.push(end),
+        }
+    }
+
+    #[inline]
+    fn get(&self, index: usize) -> usize {
+        match self.low.get(index) {
+            Some(low) => *low as usize,
+            None => self.high[index - self.low.len()],
+        }
+    }
+
+    fn clear(&mut self) {
+        self.low.clear();
+        self.high.clear();
+    }
+
+    fn bytes(&self) -> usize {
+        self.low.len() * 4 + self.high.len() * 8
+    }
 }
 
 impl Packed {
@@ -18,13 +55,23 @@ impl Packed {
     /// The piece `at`.
     #[inline]
     pub(super) fn get(&self, at: usize) -> &[u8] {
-        let start = if at == 0 { 0 } else { self.ends[at - 1] };
-        &self.bytes[start..self.ends[at]]
+        let start = if at == 0 { 0 } else { self.ends.get(at - 1) };
+        &self.bytes[start..self.ends.get(at)]
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// Expects `more` pieces, of whatever length.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.ends.low.reserve(more);
+    }
+
+    /// Bytes that hold something.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len() + self.ends.bytes()
     }
 
     /// Lets all go; the memory is used again.
@@ -62,3 +109,7 @@ impl Panes {
         self.values.clear();
     }
 }
+
+#[cfg(test)]
+#[path = "panes_tests.rs"]
+mod tests;

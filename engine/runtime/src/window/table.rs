@@ -32,14 +32,7 @@ enum Keys {
     /// Single integers as bits that sort like them; the null has a number too, if it came.
     Whole { values: Vec<u64>, null: u32 },
     /// Encoded keys of any kind.
-    Bytes { arena: Vec<u8>, ends: Ends },
-}
-
-/// Where each key ends in the arena: in four bytes, as long as they are enough.
-#[derive(Debug, Clone, Default)]
-struct Ends {
-    low: Vec<u32>,
-    high: Vec<usize>,
+    Bytes(Packed),
 }
 
 /// An encoded key: where it lies, or made for the one who asks.
@@ -60,38 +53,6 @@ impl Deref for Key<'_> {
     }
 }
 
-impl Ends {
-    fn len(&self) -> usize {
-        self.low.len() + self.high.len()
-    }
-
-    fn push(&mut self, end: usize) {
-        match u32::try_from(end) {
-            Ok(low) => self.low.push(low),
-            Err(_) => self.high.push(end),
-        }
-    }
-
-    #[inline]
-    fn get(&self, index: usize) -> usize {
-        match self.low.get(index) {
-            Some(low) => *low as usize,
-            None => self.high[index - self.low.len()],
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.low.len() * 4 + self.high.len() * 8
-    }
-}
-
-#[inline]
-fn slot<'a>(arena: &'a [u8], ends: &Ends, index: u32) -> &'a [u8] {
-    let index = index as usize;
-    let start = if index == 0 { 0 } else { ends.get(index - 1) };
-    &arena[start..ends.get(index)]
-}
-
 /// What of a key is hashed: of a single text only the text, so that a text can be looked up without being encoded.
 fn hashed(key: &[u8]) -> &[u8] {
     match key {
@@ -104,7 +65,7 @@ impl Keys {
     fn len(&self) -> usize {
         match self {
             Keys::Whole { values, .. } => values.len(),
-            Keys::Bytes { ends, .. } => ends.len(),
+            Keys::Bytes(keys) => keys.len(),
         }
     }
 
@@ -115,19 +76,19 @@ impl Keys {
                 Some(value) => values[number as usize] == value && number != *null,
                 None => number == *null,
             },
-            Keys::Bytes { .. } => false,
+            Keys::Bytes(_) => false,
         }
     }
 
     #[inline]
     fn is_bytes(&self, number: u32, key: &[u8]) -> bool {
-        matches!(self, Keys::Bytes { arena, ends } if slot(arena, ends, number) == key)
+        matches!(self, Keys::Bytes(keys) if keys.get(number as usize) == key)
     }
 
     #[inline]
     fn is_text(&self, number: u32, text: Option<&str>) -> bool {
-        let Keys::Bytes { arena, ends } = self else { return false };
-        let key = slot(arena, ends, number);
+        let Keys::Bytes(keys) = self else { return false };
+        let key = keys.get(number as usize);
         match text {
             Some(text) => key.len() == TEXT_PREFIX + text.len() && key[TEXT_PREFIX..] == *text.as_bytes(),
             None => key == [NULL],
@@ -144,9 +105,8 @@ impl Keys {
     }
 
     fn push_bytes(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if let Keys::Bytes { arena, ends } = self {
-            write(arena);
-            ends.push(arena.len());
+        if let Keys::Bytes(keys) = self {
+            keys.push(write);
         }
     }
 }
@@ -157,7 +117,7 @@ impl KeyTable {
         let keys = if codec.is_single_whole() {
             Keys::Whole { values: Vec::new(), null: NONE }
         } else {
-            Keys::Bytes { arena: Vec::new(), ends: Ends::default() }
+            Keys::Bytes(Packed::default())
         };
         Self { slots: Slots::default(), keys, hasher: DefaultHashBuilder::default() }
     }
@@ -244,17 +204,12 @@ impl KeyTable {
 
     /// Appends the numbers that all keys of `other` have here, new or known, to `numbers`.
     pub(crate) fn intern_all(&mut self, other: &KeyTable, numbers: &mut Vec<u32>) -> Result<()> {
-        let key = |at: usize| other.key(at as u32);
-        if let Keys::Whole { values, null } = &other.keys {
-            return self.intern_whole(|at| (at as u32 != *null).then(|| values[at]), values.len(), numbers);
+        match &other.keys {
+            Keys::Whole { values, null } => {
+                self.intern_whole(|at| (at as u32 != *null).then(|| values[at]), values.len(), numbers)
+            }
+            Keys::Bytes(keys) => self.intern_packed(keys, numbers),
         }
-        self.each(
-            other.len(),
-            |hasher, at| hash(hasher, hashed(&key(at))),
-            |keys, number, at| keys.is_bytes(number, &key(at)),
-            |keys, at| keys.push_bytes(|out| out.extend_from_slice(&key(at))),
-            numbers,
-        )
     }
 
     /// Looks `count` keys up, a block at a time, and adds those that are new.
@@ -309,7 +264,7 @@ impl KeyTable {
     /// The encoded key `index`.
     pub(crate) fn key(&self, index: u32) -> Key<'_> {
         match &self.keys {
-            Keys::Bytes { arena, ends } => Key::Lent(slot(arena, ends, index)),
+            Keys::Bytes(keys) => Key::Lent(keys.get(index as usize)),
             Keys::Whole { null, .. } if index == *null => Key::Lent(&[NULL]),
             Keys::Whole { values, .. } => {
                 let mut key = [VALUE; 9];
@@ -322,7 +277,7 @@ impl KeyTable {
     /// The keys of these numbers as arrays, one per key column.
     pub(crate) fn arrays(&self, codec: &KeyCodec, order: &[u32]) -> Result<Vec<ArrayRef>> {
         match &self.keys {
-            Keys::Bytes { arena, ends } => codec.decode(order.iter().map(|index| slot(arena, ends, *index))),
+            Keys::Bytes(keys) => codec.decode(order.iter().map(|index| keys.get(*index as usize))),
             Keys::Whole { values, null } => {
                 let value = |index: &u32| (index != null).then(|| from_ordered_whole(values[*index as usize]));
                 codec.single(order.iter().map(value).collect::<Int64Array>())
@@ -339,8 +294,8 @@ impl KeyTable {
                 let place = |index: u32| (index != *null).then(|| values[index as usize]);
                 sorted_by_head(numbers, place, |_, _| std::cmp::Ordering::Equal)
             }
-            Keys::Bytes { arena, ends } => {
-                let key = |index: u32| slot(arena, ends, index);
+            Keys::Bytes(keys) => {
+                let key = |index: u32| keys.get(index as usize);
                 let shared = shared_prefix(self.len() as u32, key);
                 sorted_by_head(numbers, |index| head(&key(index)[shared..]), |a, b| key(a).cmp(key(b)))
             }
@@ -351,7 +306,7 @@ impl KeyTable {
     pub(super) fn reserve(&mut self, more: usize) {
         match &mut self.keys {
             Keys::Whole { values, .. } => values.reserve(more),
-            Keys::Bytes { ends, .. } => ends.low.reserve(more),
+            Keys::Bytes(keys) => keys.reserve(more),
         }
     }
 
@@ -359,7 +314,7 @@ impl KeyTable {
     pub(crate) fn bytes(&self) -> usize {
         let keys = match &self.keys {
             Keys::Whole { values, .. } => values.len() * 8,
-            Keys::Bytes { arena, ends } => arena.len() + ends.bytes(),
+            Keys::Bytes(keys) => keys.bytes(),
         };
         keys + self.slots.bytes()
     }
