@@ -81,8 +81,29 @@ pub(crate) struct StateEntry {
     /// Size of the checkpoint that was restored, and the time of each restore.
     pub(crate) state_mib: f64,
     pub(crate) restore_ms: Vec<f64>,
+    /// The same from an S3 server on this machine.
+    #[serde(default)]
+    pub(crate) restore_from_s3_ms: Vec<f64>,
+    /// What the state took in memory, as the engine counts it.
+    #[serde(default)]
+    pub(crate) held_mib: f64,
     /// How many times as fast two threads on two processors are, per round.
     pub(crate) second_core: Vec<f64>,
+}
+
+/// A run with more keys than memory holds; its rows were right.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub(crate) struct LargeEntry {
+    pub(crate) keys: u64,
+    #[serde(flatten)]
+    pub(crate) origin: Origin,
+    pub(crate) records: u64,
+    /// What its control group could take, with the system's cache of its files; `None` where none could be made.
+    pub(crate) limit_mib: Option<u64>,
+    /// Its resident set.
+    pub(crate) peak_mib: u64,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 /// How soon the main job's windows were seen in one sink, at one load.
@@ -114,6 +135,8 @@ pub(crate) struct Book {
     #[serde(default)]
     pub(crate) states: Vec<StateEntry>,
     #[serde(default)]
+    pub(crate) larges: Vec<LargeEntry>,
+    #[serde(default)]
     pub(crate) latencies: Vec<LatencyEntry>,
 }
 
@@ -137,10 +160,11 @@ impl Book {
     /// The file cannot be written.
     pub(crate) fn write(&self, path: &Path) -> Result<(), String> {
         let text = format!(
-            "{{\"entries\":[\n{}\n],\"least_heaps\":[\n{}\n],\"states\":[\n{}\n],\"latencies\":[\n{}\n]}}\n",
+            "{{\"entries\":[\n{}\n],\"least_heaps\":[\n{}\n],\"states\":[\n{}\n],\"larges\":[\n{}\n],\"latencies\":[\n{}\n]}}\n",
             lines(&self.entries)?,
             lines(&self.least_heaps)?,
             lines(&self.states)?,
+            lines(&self.larges)?,
             lines(&self.latencies)?
         );
         std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
@@ -160,6 +184,11 @@ impl Book {
     pub(crate) fn put_state(&mut self, state: StateEntry) {
         put(&mut self.states, state, |a, b| a.keys == b.keys);
         self.states.sort_by_key(|state| state.keys);
+    }
+
+    /// The same for more keys than memory holds.
+    pub(crate) fn put_large(&mut self, large: LargeEntry) {
+        put(&mut self.larges, large, |a, b| (a.keys, a.records) == (b.keys, b.records));
     }
 
     /// The same for latencies.

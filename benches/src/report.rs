@@ -15,6 +15,7 @@ pub(crate) fn text(book: &Book) -> String {
     }
     out.push_str(&least_heaps(book));
     out.push_str(&states(book));
+    out.push_str(&larges(book));
     out.push_str(&latencies(book));
     out.push_str(&origin(book));
     out
@@ -119,13 +120,13 @@ fn states(book: &Book) -> String {
     let mut out = "\n## State, without a broker\n\n\
         One integer key, five aggregates, one thread; see [NOTES.md](NOTES.md).\n\n\
         | keys | pause, p99, at most | checkpoints each 10 s add | bytes uploaded per byte changed | peak, MiB | memory of a key | \
-        restore | of a checkpoint of | second core | measured |\n|---|---|---|---|---|---|---|---|---|---|\n"
+        held | restore | from S3 here | of a checkpoint of | second core | measured |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for state in &book.states {
         let middle = |values: &[f64]| median(values.iter().copied()).unwrap_or(f64::NAN);
         out.push_str(&format!(
-            "| {} | {} ms, {} cuts | {:.1} % | {:.2} | {:.0}; with ten keys {:.0} | {:.0} B | {:.0} ms | {:.0} MiB | {:.2} x | {}, {} \
-             rounds of {} M |\n",
+            "| {} | {} ms, {} cuts | {:.1} % | {:.2} | {:.0}; with ten keys {:.0} | {:.0} B | {:.0} MiB | {:.0} ms | \
+             {:.0} ms | {:.0} MiB | {:.2} x | {}, {} rounds of {} M |\n",
             grouped(state.keys),
             state.pause_ms,
             state.cuts,
@@ -134,12 +135,37 @@ fn states(book: &Book) -> String {
             state.peak_mib,
             state.base_mib,
             state.bytes_per_key,
+            state.held_mib,
             middle(&state.restore_ms),
+            middle(&state.restore_from_s3_ms),
             state.state_mib,
             middle(&state.second_core),
             state.origin.date,
             state.checkpoint_percent.len(),
             state.millions
+        ));
+    }
+    out
+}
+
+fn larges(book: &Book) -> String {
+    if book.larges.is_empty() {
+        return String::new();
+    }
+    let mut out = "\n## More keys than memory holds\n\n\
+        One window, one integer key, five aggregates; files of rows, every one of which is looked at.\n\n\
+        | keys | records | limit of memory | peak, MiB | seconds | CPU-seconds | measured |\n|---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for large in &book.larges {
+        let limit = large.limit_mib.map_or_else(|| "none".to_owned(), |limit| format!("{limit} MiB"));
+        out.push_str(&format!(
+            "| {} | {} | {limit} | {} | {:.0} | {:.0} | {} |\n",
+            grouped(large.keys),
+            grouped(large.records),
+            large.peak_mib,
+            large.seconds,
+            large.cpu_seconds,
+            large.origin.date
         ));
     }
     out

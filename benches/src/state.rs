@@ -7,6 +7,7 @@ use crate::machine::Origin;
 use crate::systems::{end_of, workload};
 use crate::{Arguments, measure};
 use aqueduct_tests::main_job::{self, Start};
+use aqueduct_tests::services::S3;
 use aqueduct_tests::services::daemon::{Daemon, Scratch};
 use aqueduct_tests::watch::{Watch, number, peak_mib};
 use serde_json::Value;
@@ -31,6 +32,8 @@ struct Run<'a> {
     parallelism: u32,
     /// Processors that it may use; empty for all.
     cores: &'a str,
+    /// Where its checkpoints lie; in a folder where there is none.
+    store: Option<&'a S3>,
 }
 
 impl Run<'_> {
@@ -45,7 +48,9 @@ impl Run<'_> {
         command.arg("run").arg(workload("state")).args(["--set", &format!("ROWS={rows}")]);
         command.args(["--set", &format!("LAST_KEY={}", self.keys - 1)]);
         command.args(["-D", &format!("execution.checkpointing.interval={}", self.interval)]);
-        command.args(["--checkpoint-dir", "checkpoints", "--log-format", "text"]);
+        let checkpoints = self.store.map_or_else(|| "checkpoints".to_owned(), |store| store.url("bench-state"));
+        command.envs(self.store.map(S3::env).unwrap_or_default());
+        command.args(["--checkpoint-dir", &checkpoints, "--log-format", "text"]);
         command.args(["--parallelism", &self.parallelism.to_string()]);
         command.current_dir(self.scratch.path()).env("TMPDIR", self.scratch.path());
         command
@@ -103,12 +108,13 @@ impl Watched {
 pub(crate) fn measure(keys: u64, arguments: &Arguments) -> Result<StateEntry, String> {
     let limit = Duration::from_secs(arguments.limit * 60);
     let small = Scratch::new("bench-state");
-    let base = look(&Run { scratch: &small, keys: 10, interval: "1 s", parallelism: 1, cores: "" }, 10)?;
+    let base = look(&Run { scratch: &small, keys: 10, interval: "1 s", parallelism: 1, cores: "", store: None }, 10)?;
     let scratch = Scratch::new("bench-state");
-    let run = Run { scratch: &scratch, keys, interval: "1 s", parallelism: 1, cores: "" };
+    let run = Run { scratch: &scratch, keys, interval: "1 s", parallelism: 1, cores: "", store: None };
     let looked = look(&run, CUTS)?;
     eprintln!("{keys} keys: {} cuts, peak {} MiB, {} panes", looked.cuts, looked.peak_mib, looked.panes);
     let restores = (0..RESTORES).map(|_| restore(&run)).collect::<Result<Vec<_>, _>>()?;
+    let from_s3 = restores_from_s3(&run)?;
     let rows = (arguments.millions * 8e6) as u64;
     let (mut prices, mut cores) = (Vec::new(), Vec::new());
     for round in 0..arguments.rounds {
@@ -129,6 +135,8 @@ pub(crate) fn measure(keys: u64, arguments: &Arguments) -> Result<StateEntry, St
         bytes_per_key: (looked.peak_mib as f64 - base.peak_mib as f64) * 1_048_576.0 / looked.panes as f64,
         state_mib: looked.state_mib,
         restore_ms: restores,
+        restore_from_s3_ms: from_s3,
+        held_mib: looked.held_mib,
         second_core: cores,
     })
 }
@@ -141,6 +149,7 @@ struct Looked {
     pause_ms: f64,
     uploaded_to_changed: f64,
     state_mib: f64,
+    held_mib: f64,
 }
 
 /// Lets a job run until it has cut often enough with all its keys, and stops it, so that its checkpoint is whole.
@@ -165,6 +174,7 @@ fn look(run: &Run<'_>, cuts: u64) -> Result<Looked, String> {
         uploaded_to_changed: number(checkpoint, "run_state_bytes") as f64
             / number(checkpoint, "run_changed_bytes").max(1) as f64,
         state_mib: number(checkpoint, "last_total_bytes") as f64 / 1_048_576.0,
+        held_mib: queries.iter().map(|query| number(query, "state_bytes")).sum::<u64>() as f64 / 1_048_576.0,
     })
 }
 
@@ -189,6 +199,15 @@ fn restore(run: &Run<'_>) -> Result<f64, String> {
     let status = watched.until(Duration::from_secs(120), restored)?;
     watched.daemon.kill();
     status["checkpoint"]["restore_ms"].as_f64().ok_or_else(|| "state: nothing was restored".to_owned())
+}
+
+/// The same from an S3 server on this machine, where there is one.
+fn restores_from_s3(run: &Run<'_>) -> Result<Vec<f64>, String> {
+    let Some(store) = S3::try_start() else { return Ok(Vec::new()) };
+    let scratch = Scratch::new("bench-state");
+    let run = Run { scratch: &scratch, store: Some(&store), ..*run };
+    look(&run, 1)?;
+    (0..RESTORES).map(|_| restore(&run)).collect()
 }
 
 /// What a checkpoint each 10 s adds to the CPU time of a run without any, per cent.

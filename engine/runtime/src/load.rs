@@ -10,7 +10,7 @@ use aqueduct_core::{Error, Result};
 use aqueduct_plan::JobPlan;
 use aqueduct_state::{KEY_GROUPS, PaneKey, Share, SliceKey, StateStore, query_hash};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 /// Blocks of panes that wait to be taken over.
@@ -24,6 +24,8 @@ struct Block {
     /// So many panes come from here on, roughly; said once.
     expected: usize,
     panes: Panes,
+    /// Takes the panes back when they are taken over: memory that comes and goes costs more than what is done with it.
+    back: Sender<Panes>,
 }
 
 impl Block {
@@ -98,7 +100,7 @@ fn fill(scan: Scan<'_>, thread: usize, operators: &mut [Option<WindowOperator>])
 }
 
 fn take_over(thread: usize, blocks: Receiver<Block>, operators: &mut [Option<WindowOperator>]) -> Result<()> {
-    for block in blocks {
+    for mut block in blocks {
         let operator = operators[block.query].as_mut();
         let operator = operator.ok_or_else(|| Error::data("the state files hold panes of a query without windows"))?;
         let part = (block.slice.slice_start, block.slice.min_end);
@@ -106,6 +108,9 @@ fn take_over(thread: usize, blocks: Receiver<Block>, operators: &mut [Option<Win
             operator.expect(part, block.expected)?;
         }
         operator.restore(part, &block.panes, usize::from(block.worker) != thread)?;
+        block.panes.clear();
+        // A reader that has ended needs none.
+        let _ = block.back.send(block.panes);
     }
     Ok(())
 }
@@ -114,6 +119,7 @@ fn take_over(thread: usize, blocks: Receiver<Block>, operators: &mut [Option<Win
 fn read(scan: Scan<'_>, thread: usize, reader: u16, send: &SyncSender<Block>) -> Result<Vec<PaneKey>> {
     let mut moved = Vec::new();
     let mut last: Option<Block> = None;
+    let (back, empty) = channel();
     let mine = |worker: u16| usize::from(worker) % scan.threads == thread;
     let from = |reader: u16| KEY_GROUPS * reader / scan.readers;
     let share = Share { without: scan.without, whose: &mine, groups: from(reader)..from(reader + 1) };
@@ -122,7 +128,8 @@ fn read(scan: Scan<'_>, thread: usize, reader: u16, send: &SyncSender<Block>) ->
         if begins || last.as_ref().is_some_and(|block| block.panes.is_full()) {
             let (query, slice, worker) = (scan.query(pane)?, pane.slice(), pane.worker);
             let expected = if begins { scan.state.estimate(&slice, worker) / usize::from(scan.readers) } else { 0 };
-            if let Some(full) = last.replace(Block { query, slice, worker, expected, panes: Panes::default() }) {
+            let (panes, back) = (empty.try_recv().unwrap_or_default(), back.clone());
+            if let Some(full) = last.replace(Block { query, slice, worker, expected, panes, back }) {
                 hand_over(full, send)?;
             }
         }

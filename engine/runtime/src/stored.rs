@@ -5,7 +5,7 @@
 //! after a restart whatever the store still holds of it is what is left to show.
 
 use crate::seal::StoredRows;
-use crate::window::{Panes, PartKey, Slice, sum};
+use crate::window::{Layout, Panes, PartKey, Slice, sum};
 use aqueduct_core::Result;
 use aqueduct_plan::JobPlan;
 use aqueduct_state::{Merge, SliceKey, StateStore, query_hash};
@@ -121,9 +121,11 @@ fn slice_key(query: u64, (slice_start, min_end): PartKey) -> SliceKey {
 
 /// How the store adds up panes of the plan's queries.
 pub(crate) fn merge(plan: &JobPlan) -> Merge {
-    let aggregates = |query: &aqueduct_plan::Query| {
-        query.window.as_ref().map(|window| (query_hash(&query.id), window.aggregates.clone()))
+    let layout = |query: &aqueduct_plan::Query| {
+        // What cannot be held is refused where the operators are made.
+        let layout = Layout::of(&query.window.as_ref()?.aggregates).ok()?;
+        Some((query_hash(&query.id), Arc::new(layout)))
     };
-    let by_query: HashMap<u64, Vec<aqueduct_plan::Aggregate>> = plan.queries.iter().filter_map(aggregates).collect();
+    let by_query: HashMap<u64, Arc<Layout>> = plan.queries.iter().filter_map(layout).collect();
     Arc::new(move |query, values| sum(by_query.get(&query)?, values).ok())
 }

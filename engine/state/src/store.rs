@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 /// Blocks are read at restores and by compaction only.
 const BLOCK_CACHE: usize = 8 << 20;
+/// Panes are read from end to end, never one alone.
+const BLOCK: usize = 32 << 10;
 /// Two of these at most.
 const WRITE_BUFFER: usize = 16 << 20;
 /// The size of SST files: one upload each, and one unit of what an incremental checkpoint can leave out.
@@ -254,6 +256,7 @@ impl StateStore {
 fn options(cache: &Cache, create: bool) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
+    blocks.set_block_size(BLOCK);
     // Index blocks count against the cache, so that many files cannot grow memory past the bound.
     blocks.set_cache_index_and_filter_blocks(true);
     let mut options = Options::default();

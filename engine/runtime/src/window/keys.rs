@@ -161,13 +161,16 @@ pub(super) fn read_whole(key: &[u8]) -> Result<Option<u64>> {
 }
 
 /// -0.0 and 0.0 are one key, every NaN is one key; the bits then sort like the numbers.
-fn ordered_bits(value: f64) -> u64 {
+#[inline]
+pub(super) fn ordered_bits(value: f64) -> u64 {
     let value = if value == 0.0 { 0.0 } else { value };
     let bits = if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
     if bits >> 63 == 1 { !bits } else { bits | (1 << 63) }
 }
 
-fn from_ordered_bits(bits: u64) -> f64 {
+/// The way back from [`ordered_bits`].
+#[inline]
+pub(super) fn from_ordered_bits(bits: u64) -> f64 {
     f64::from_bits(if bits >> 63 == 1 { bits & !(1 << 63) } else { !bits })
 }
 

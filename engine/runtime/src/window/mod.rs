@@ -4,10 +4,14 @@
 //! coordinator.
 
 mod accumulator;
+mod argument;
 mod changes;
 mod keys;
+mod large;
+mod layout;
 mod operator;
 mod panes;
+mod rows;
 mod slice;
 mod sliding;
 mod slots;
@@ -15,6 +19,7 @@ mod spill;
 mod table;
 
 pub(crate) use keys::KeyCodec;
+pub(crate) use layout::Layout;
 pub(crate) use operator::{Fired, Firing, LateMark, PartKey, Prepared, WindowOperator, result_rows};
 pub(crate) use panes::Panes;
 pub(crate) use slice::{Slice, sum};

@@ -5,18 +5,20 @@
 //! already fired. Windows share slices, so a row that is late for some of its windows goes to a slice part of its own,
 //! named by the first window end that may still see it: (slice start, first open end).
 
-use super::accumulator::Argument;
+use super::argument::Argument;
 use super::keys::{KeyCodec, KeyColumns};
+use super::layout::Layout;
 use super::panes::{Packed, Panes};
 use super::slice::Slice;
 use super::sliding::Sliding;
 use super::spill::{Spilled, Written};
 use aqueduct_core::{Error, Result};
 use aqueduct_plan::{WindowAggregate, WindowKind};
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
 use datafusion::physical_expr::PhysicalExpr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Slice start and the first window end that may read this part of the slice.
 pub(crate) type PartKey = (i64, i64);
@@ -67,6 +69,7 @@ pub(crate) struct Firing {
 pub(crate) struct WindowOperator {
     plan: WindowAggregate,
     codec: KeyCodec,
+    layout: Arc<Layout>,
     parts: BTreeMap<PartKey, Slice>,
     /// Parts with panes of the last cut that are not written down yet.
     pending: Vec<PartKey>,
@@ -91,10 +94,11 @@ impl WindowOperator {
     pub(crate) fn new(plan: WindowAggregate, fired_up_to: i64) -> Result<Self> {
         let codec = KeyCodec::of(&plan)?;
         // Fails here, at the start, when an aggregate is not supported.
-        Slice::new(&plan)?;
+        let layout = Arc::new(Layout::of(&plan.aggregates)?);
         Ok(Self {
             plan,
             codec,
+            layout,
             parts: BTreeMap::new(),
             pending: Vec::new(),
             spilled: Spilled::default(),
@@ -111,13 +115,7 @@ impl WindowOperator {
         let times = batch.column(self.plan.time_column).as_primitive::<TimestampMillisecondType>().clone();
         let keys = self.plan.keys.iter().map(|key| evaluate(key.as_ref(), batch)).collect::<Result<Vec<_>>>()?;
         let keys = self.codec.columns(&keys)?;
-        let mut arguments = Vec::with_capacity(self.plan.aggregates.len());
-        for aggregate in &self.plan.aggregates {
-            let values = aggregate.argument.as_ref().map(|expr| evaluate(expr.as_ref(), batch)).transpose()?;
-            let filter = aggregate.filter.as_ref().map(|expr| evaluate(expr.as_ref(), batch)).transpose()?;
-            let filter: Option<BooleanArray> = filter.map(|array| array.as_boolean().clone());
-            arguments.push(Argument::new(values, filter, aggregate)?);
-        }
+        let arguments = self.layout.arguments(batch)?;
         Ok(Prepared { times, keys, arguments })
     }
 
@@ -356,7 +354,7 @@ pub(crate) fn result_rows(plan: &WindowAggregate, codec: &KeyCodec, end: i64, me
             return Err(Error::bug(format!("column '{}' of a window is {}", field.name(), field.data_type())));
         };
         let column = TimestampMillisecondArray::from_value(value, rows).with_timezone_opt(zone.clone());
-        columns.push(std::sync::Arc::new(column));
+        columns.push(Arc::new(column));
     }
     columns.extend(keys);
     columns.extend(results);

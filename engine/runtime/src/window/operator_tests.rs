@@ -1,7 +1,7 @@
 //! The late rule, shared slices and firing, against a plain computation window by window.
 
 use super::operator::{Firing, LateMark, WindowOperator, result_rows};
-use super::{KeyCodec, Panes, Slice, Written, sum};
+use super::{KeyCodec, Layout, Panes, Slice, Written, sum};
 use aqueduct_plan::{Aggregate, AggregateFunction, WindowAggregate, WindowKind};
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit, TimestampMillisecondType};
@@ -221,6 +221,7 @@ fn panes_survive_storage_and_partials_of_two_threads_merge() {
 fn a_part_that_left_memory_is_whole_in_the_store() {
     let plan = plan(WindowKind::Tumble { size: 30, offset: 0 });
     let mut operator = WindowOperator::new(plan.clone(), i64::MIN).unwrap();
+    let layout = std::sync::Arc::new(Layout::of(&plan.aggregates).unwrap());
     let mut store: BTreeMap<(crate::window::PartKey, Vec<u8>), Vec<u8>> = BTreeMap::new();
     let fold = |operator: &mut WindowOperator, rows: &[(i64, &str)]| {
         let prepared = operator.prepare(&batch(rows)).unwrap();
@@ -233,7 +234,7 @@ fn a_part_that_left_memory_is_whole_in_the_store() {
                 let before = store.get(&place).cloned();
                 let before = before.filter(|_| how == Written::Delta);
                 let values = before.iter().map(Vec::as_slice).chain([value]);
-                store.insert(place, sum(&plan.aggregates, values).unwrap());
+                store.insert(place, sum(&layout, values).unwrap());
             });
         }
     };

@@ -3,25 +3,26 @@
 //! A slice is the unit of expiry: it is dropped whole. What checkpoints need of its groups is encoded here; where that goes is not
 //! known here.
 
-use super::accumulator::{Accumulator, Argument};
+use super::accumulator::Accumulators;
+use super::argument::Argument;
 use super::changes::Changes;
 use super::keys::{KeyCodec, KeyColumns};
+use super::layout::Layout;
 use super::panes::{Packed, Panes};
 use super::table::KeyTable;
 use aqueduct_core::{Error, Result};
 use aqueduct_plan::{Aggregate, WindowAggregate};
 use arrow::array::ArrayRef;
+use std::sync::Arc;
 
 /// The first byte of every stored value: the version of the accumulators' encoding.
-pub(crate) const STATE_VERSION: u8 = 1;
+pub(crate) const STATE_VERSION: u8 = 2;
 
 /// Keys and accumulators of one slice.
 #[derive(Debug)]
 pub(crate) struct Slice {
     keys: KeyTable,
-    accumulators: Vec<Accumulator>,
-    /// The accumulators have room for so many groups.
-    room: usize,
+    accumulators: Accumulators,
     changes: Changes,
     /// True once some group was written to the state store: then expiry must delete there too.
     pub(crate) stored: bool,
@@ -32,11 +33,9 @@ pub(crate) struct Slice {
 impl Slice {
     /// An empty slice for these keys and aggregates.
     pub(crate) fn new(plan: &WindowAggregate) -> Result<Self> {
-        let accumulators = plan.aggregates.iter().map(Accumulator::new).collect::<Result<Vec<_>>>()?;
         Ok(Self {
             keys: KeyTable::new(&KeyCodec::of(plan)?),
-            accumulators,
-            room: 0,
+            accumulators: Accumulators::new(Arc::new(Layout::of(&plan.aggregates)?)),
             changes: Changes::default(),
             stored: false,
             delta: false,
@@ -48,7 +47,6 @@ impl Slice {
         Self {
             keys: self.keys.clone(),
             accumulators: self.accumulators.clone(),
-            room: self.room,
             changes: Changes::default(),
             stored: false,
             delta: false,
@@ -66,46 +64,32 @@ impl Slice {
     ) -> Result<()> {
         groups.clear();
         self.keys.intern_rows(keys, rows, groups, scratch)?;
-        self.grow();
-        let Self { accumulators, changes, .. } = self;
+        let Self { keys, accumulators, changes, .. } = self;
+        accumulators.grow(keys.len());
         changes.save(groups, |group, out| encode(accumulators, group, out));
-        for (accumulator, argument) in accumulators.iter_mut().zip(arguments) {
-            accumulator.update(argument, rows, groups)?;
-        }
+        accumulators.update(arguments, rows, groups)?;
         groups.iter().for_each(|group| changes.mark(*group));
         Ok(())
-    }
-
-    fn grow(&mut self) {
-        let groups = self.keys.len();
-        if self.room < groups {
-            self.accumulators.iter_mut().for_each(|accumulator| accumulator.grow(groups));
-            self.room = groups;
-        }
     }
 
     /// Adds everything that `other` holds.
     pub(crate) fn merge(&mut self, other: &Slice) -> Result<()> {
         let mut mapping = Vec::new();
         self.keys.intern_all(&other.keys, &mut mapping)?;
-        self.grow();
-        for (into, from) in self.accumulators.iter_mut().zip(&other.accumulators) {
-            into.merge(from, &mapping)?;
-        }
-        Ok(())
+        self.accumulators.grow(self.keys.len());
+        self.accumulators.merge(&other.accumulators, &mapping)
     }
 
     /// Expects `more` groups.
     pub(crate) fn reserve(&mut self, more: usize) {
         self.keys.reserve(more);
-        self.accumulators.iter_mut().for_each(|accumulator| accumulator.reserve(more));
     }
 
     /// Adds stored groups. With `changed` they are written again at the next checkpoint.
     pub(crate) fn restore(&mut self, panes: &Panes, changed: bool) -> Result<()> {
         let mut groups = Vec::new();
         self.keys.intern_packed(&panes.keys, &mut groups)?;
-        self.grow();
+        self.accumulators.grow(self.keys.len());
         for (at, group) in groups.iter().enumerate() {
             absorb(&mut self.accumulators, *group, panes.values.get(at))?;
         }
@@ -153,12 +137,7 @@ impl Slice {
     pub(crate) fn finish(&self, codec: &KeyCodec, aggregates: &[Aggregate]) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>)> {
         let order = self.keys.sorted();
         let keys = self.keys.arrays(codec, &order)?;
-        let results = self
-            .accumulators
-            .iter()
-            .zip(aggregates)
-            .map(|(accumulator, aggregate)| accumulator.finish(&order, aggregate))
-            .collect::<Result<Vec<_>>>()?;
+        let results = self.accumulators.finish(&order, aggregates)?;
         Ok((keys, results))
     }
 
@@ -169,27 +148,25 @@ impl Slice {
 
     /// Bytes held, from counters.
     pub(crate) fn bytes(&self) -> usize {
-        let per_group: usize = self.accumulators.iter().map(Accumulator::bytes_per_group).sum();
-        self.keys.bytes() + self.keys.len() * per_group + self.changes.bytes()
+        self.keys.bytes() + self.accumulators.bytes() + self.changes.bytes()
     }
 }
 
 /// Adds a stored state to a group.
-fn absorb(accumulators: &mut [Accumulator], group: u32, value: &[u8]) -> Result<()> {
-    let (version, mut cursor) =
-        value.split_first().ok_or_else(|| Error::data("a stored pane is empty: the state files are damaged"))?;
-    if *version != STATE_VERSION {
-        return Err(Error::data(format!(
+fn absorb(accumulators: &mut Accumulators, group: u32, value: &[u8]) -> Result<()> {
+    match value.split_first() {
+        Some((&STATE_VERSION, state)) => accumulators.absorb(group, state),
+        Some((version, _)) => Err(Error::data(format!(
             "a stored pane has format version {version}, this binary reads {STATE_VERSION}: start with the version that wrote it"
-        )));
+        ))),
+        None => Err(Error::data("a stored pane is empty: the state files are damaged")),
     }
-    accumulators.iter_mut().try_for_each(|accumulator| accumulator.absorb(group, &mut cursor))
 }
 
 /// Stored states of one group, added up.
-pub(crate) fn sum<'a>(aggregates: &[Aggregate], values: impl Iterator<Item = &'a [u8]>) -> Result<Vec<u8>> {
-    let mut accumulators = aggregates.iter().map(Accumulator::new).collect::<Result<Vec<_>>>()?;
-    accumulators.iter_mut().for_each(|accumulator| accumulator.grow(1));
+pub(crate) fn sum<'a>(layout: &Arc<Layout>, values: impl Iterator<Item = &'a [u8]>) -> Result<Vec<u8>> {
+    let mut accumulators = Accumulators::new(Arc::clone(layout));
+    accumulators.grow(1);
     for value in values {
         absorb(&mut accumulators, 0, value)?;
     }
@@ -199,7 +176,7 @@ pub(crate) fn sum<'a>(aggregates: &[Aggregate], values: impl Iterator<Item = &'a
 }
 
 /// A group's state as it is stored.
-fn encode(accumulators: &[Accumulator], group: u32, out: &mut Vec<u8>) {
+fn encode(accumulators: &Accumulators, group: u32, out: &mut Vec<u8>) {
     out.push(STATE_VERSION);
-    accumulators.iter().for_each(|accumulator| accumulator.encode(group, out));
+    accumulators.encode(group, out);
 }

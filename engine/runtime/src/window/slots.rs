@@ -3,6 +3,8 @@
 //! A place is chosen by the highest bits of the hash, so that growing moves places in order instead of scattering them, and
 //! needs no key. What a key is, and whether two are the same, is told by the caller.
 
+use super::large;
+
 /// A key's hash, and its number plus one. An empty place is zero, as fresh memory is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot(u64);
@@ -97,7 +99,7 @@ impl Slots {
 
     fn grow(&mut self) {
         self.bits += 1;
-        let old = std::mem::replace(&mut self.slots, vec![0; 1 << self.bits]);
+        let old = std::mem::replace(&mut self.slots, large::zeroed(1 << self.bits));
         old.into_iter().map(Slot).filter(|slot| !slot.is_empty()).for_each(|slot| self.put(slot));
     }
 

@@ -6,6 +6,7 @@
 
 use super::keys::{KeyCodec, KeyColumns, NULL, VALUE, from_ordered_whole, ordered_whole, push_text, read_whole};
 use super::panes::Packed;
+use super::rows::Rows;
 use super::slots::{NONE, Slot, Slots};
 use aqueduct_core::{Error, Result};
 use arrow::array::{Array, ArrayRef, Int64Array, StringArray};
@@ -30,7 +31,7 @@ pub(crate) struct KeyTable {
 #[derive(Debug, Clone)]
 enum Keys {
     /// Single integers as bits that sort like them; the null has a number too, if it came.
-    Whole { values: Vec<u64>, null: u32 },
+    Whole { values: Rows, null: u32 },
     /// Encoded keys of any kind.
     Bytes(Packed),
 }
@@ -73,7 +74,7 @@ impl Keys {
     fn is_whole(&self, number: u32, value: Option<u64>) -> bool {
         match self {
             Keys::Whole { values, null } => match value {
-                Some(value) => values[number as usize] == value && number != *null,
+                Some(value) => values.word(number, 0) == value && number != *null,
                 None => number == *null,
             },
             Keys::Bytes(_) => false,
@@ -100,7 +101,7 @@ impl Keys {
             if value.is_none() {
                 *null = values.len() as u32;
             }
-            values.push(value.unwrap_or_default());
+            values.grow(values.len() + 1, &[value.unwrap_or_default()]);
         }
     }
 
@@ -115,7 +116,7 @@ impl KeyTable {
     /// An empty table for the keys of `codec`.
     pub(crate) fn new(codec: &KeyCodec) -> Self {
         let keys = if codec.is_single_whole() {
-            Keys::Whole { values: Vec::new(), null: NONE }
+            Keys::Whole { values: Rows::new(1), null: NONE }
         } else {
             Keys::Bytes(Packed::default())
         };
@@ -206,7 +207,7 @@ impl KeyTable {
     pub(crate) fn intern_all(&mut self, other: &KeyTable, numbers: &mut Vec<u32>) -> Result<()> {
         match &other.keys {
             Keys::Whole { values, null } => {
-                self.intern_whole(|at| (at as u32 != *null).then(|| values[at]), values.len(), numbers)
+                self.intern_whole(|at| (at as u32 != *null).then(|| values.word(at as u32, 0)), values.len(), numbers)
             }
             Keys::Bytes(keys) => self.intern_packed(keys, numbers),
         }
@@ -268,7 +269,7 @@ impl KeyTable {
             Keys::Whole { null, .. } if index == *null => Key::Lent(&[NULL]),
             Keys::Whole { values, .. } => {
                 let mut key = [VALUE; 9];
-                key[1..].copy_from_slice(&values[index as usize].to_be_bytes());
+                key[1..].copy_from_slice(&values.word(index, 0).to_be_bytes());
                 Key::Made(key)
             }
         }
@@ -279,7 +280,7 @@ impl KeyTable {
         match &self.keys {
             Keys::Bytes(keys) => codec.decode(order.iter().map(|index| keys.get(*index as usize))),
             Keys::Whole { values, null } => {
-                let value = |index: &u32| (index != null).then(|| from_ordered_whole(values[*index as usize]));
+                let value = |index: &u32| (index != null).then(|| from_ordered_whole(values.word(*index, 0)));
                 codec.single(order.iter().map(value).collect::<Int64Array>())
             }
         }
@@ -291,7 +292,7 @@ impl KeyTable {
         match &self.keys {
             // Null sorts first, as its bytes do.
             Keys::Whole { values, null } => {
-                let place = |index: u32| (index != *null).then(|| values[index as usize]);
+                let place = |index: u32| (index != *null).then(|| values.word(index, 0));
                 sorted_by_head(numbers, place, |_, _| std::cmp::Ordering::Equal)
             }
             Keys::Bytes(keys) => {
@@ -305,7 +306,7 @@ impl KeyTable {
     /// Expects `more` keys. The places wait for them: unlike room behind a list, a place costs memory as soon as it is there.
     pub(super) fn reserve(&mut self, more: usize) {
         match &mut self.keys {
-            Keys::Whole { values, .. } => values.reserve(more),
+            Keys::Whole { .. } => {}
             Keys::Bytes(keys) => keys.reserve(more),
         }
     }
@@ -313,7 +314,7 @@ impl KeyTable {
     /// Bytes held, without walking anything. Room behind a list is none: the system gives memory where something is written.
     pub(crate) fn bytes(&self) -> usize {
         let keys = match &self.keys {
-            Keys::Whole { values, .. } => values.len() * 8,
+            Keys::Whole { values, .. } => values.bytes(),
             Keys::Bytes(keys) => keys.bytes(),
         };
         keys + self.slots.bytes()

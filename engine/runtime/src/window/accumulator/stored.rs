@@ -1,119 +1,127 @@
-//! The stored form of an accumulator's state, to and from bytes.
+//! The stored form of a group's accumulators, to and from bytes.
 //!
-//! The encodings are ours and part of the state format (version 1), little-endian: `COUNT` i64; `SUM` seen:u8 and i128 or
-//! f64; `MIN`/`MAX` seen:u8 and i64, i128, f64 or (u32 length, bytes); `AVG` its sum as i128 or f64, and a count i64.
+//! The encoding is ours and part of the state format (version 2): per input its count, then, unless that is zero, its cells. Counts
+//! are LEB128; integers, decimals and their sums zigzag LEB128; doubles and their sums 8 bytes, little-endian; texts a length in
+//! LEB128 and their bytes.
 
-use super::{Accumulator, Values, add_to, better, keep_best};
+use super::{Accumulators, Cell, Kind, What};
+use crate::window::keys::{from_ordered_bits, from_ordered_whole, ordered_bits, ordered_whole};
 use aqueduct_core::{Error, Result};
+use std::sync::Arc;
 
-impl Accumulator {
+impl Accumulators {
     /// Appends the state of `group` to `out`.
     pub(crate) fn encode(&self, group: u32, out: &mut Vec<u8>) {
-        let group = group as usize;
-        match &self.values {
-            Values::Count(counts) => out.extend_from_slice(&counts[group].to_le_bytes()),
-            Values::SumWhole(values, seen) | Values::BestDecimal(values, seen) => {
-                out.push(u8::from(seen[group]));
-                out.extend_from_slice(&values[group].to_le_bytes());
-            }
-            Values::SumDouble(values, seen) | Values::BestDouble(values, seen) => {
-                out.push(u8::from(seen[group]));
-                out.extend_from_slice(&values[group].to_le_bytes());
-            }
-            Values::BestWhole(values, seen) => {
-                out.push(u8::from(seen[group]));
-                out.extend_from_slice(&values[group].to_le_bytes());
-            }
-            Values::BestText(values) => match &values[group] {
-                None => out.push(0),
-                Some(text) => {
-                    out.push(1);
-                    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
-                    out.extend_from_slice(text.as_bytes());
-                }
-            },
-            Values::AvgWhole(sums, counts) => {
-                out.extend_from_slice(&sums[group].to_le_bytes());
-                out.extend_from_slice(&counts[group].to_le_bytes());
-            }
-            Values::AvgDouble(sums, counts) => {
-                out.extend_from_slice(&sums[group].to_le_bytes());
-                out.extend_from_slice(&counts[group].to_le_bytes());
+        for input in &self.layout.inputs {
+            let count = self.rows.word(group, input.count);
+            push_varint(u128::from(count), out);
+            if count > 0 {
+                input.cells.iter().for_each(|cell| self.encode_cell(*cell, group, out));
             }
         }
     }
 
-    /// Reads one encoded state from the front of `cursor` and adds it to `group`.
+    fn encode_cell(&self, Cell { what, kind, at }: Cell, group: u32, out: &mut Vec<u8>) {
+        match (kind, what) {
+            (Kind::Whole, What::Sum) => push_signed(self.whole(group, at), out),
+            (Kind::Whole, _) => push_signed(i128::from(from_ordered_whole(self.rows.word(group, at))), out),
+            (Kind::Decimal, _) => push_signed(self.rows.wide(group, at), out),
+            (Kind::Double, What::Sum) => out.extend_from_slice(&self.rows.word(group, at).to_le_bytes()),
+            (Kind::Double, _) => {
+                out.extend_from_slice(&from_ordered_bits(self.rows.word(group, at)).to_le_bytes());
+            }
+            (Kind::Text, _) => {
+                let text = self.texts[at][group as usize].as_deref().unwrap_or_default();
+                push_varint(text.len() as u128, out);
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
+
+    /// Adds one encoded state to `group`.
     ///
     /// # Errors
-    /// The state is cut off or none, or a sum grows too large.
-    pub(crate) fn absorb(&mut self, group: u32, cursor: &mut &[u8]) -> Result<()> {
-        let (group, greatest) = (group as usize, self.greatest);
-        match &mut self.values {
-            Values::Count(counts) => counts[group] += i64::from_le_bytes(fixed(cursor)?),
-            Values::SumWhole(sums, seen) => {
-                seen[group] |= is_seen(cursor)?;
-                add_to(&mut sums[group], i128::from_le_bytes(fixed(cursor)?))?;
+    /// The state is none, is cut off or goes on, or a sum grows too large.
+    pub(crate) fn absorb(&mut self, group: u32, mut bytes: &[u8]) -> Result<()> {
+        let layout = Arc::clone(&self.layout);
+        for input in &layout.inputs {
+            let count = u64::try_from(varint(&mut bytes)?).map_err(|_| damaged())?;
+            let held = self.rows.word_mut(group, input.count);
+            *held = held.checked_add(count).ok_or_else(damaged)?;
+            if count > 0 {
+                input.cells.iter().try_for_each(|cell| self.absorb_cell(*cell, group, &mut bytes))?;
             }
-            Values::SumDouble(sums, seen) => {
-                seen[group] |= is_seen(cursor)?;
-                sums[group] += f64::from_le_bytes(fixed(cursor)?);
+        }
+        if bytes.is_empty() { Ok(()) } else { Err(damaged()) }
+    }
+
+    fn absorb_cell(&mut self, Cell { what, kind, at }: Cell, group: u32, bytes: &mut &[u8]) -> Result<()> {
+        let narrow = |value: i128| i64::try_from(value).map_err(|_| damaged());
+        match (kind, what) {
+            (Kind::Whole, What::Sum) => self.add_whole_sum(group, at, signed(bytes)?),
+            (Kind::Whole, _) => {
+                let value = ordered_whole(narrow(signed(bytes)?)?);
+                self.keep_all(what, at, std::iter::once((group, value)));
             }
-            Values::BestWhole(values, seen) => {
-                if let (true, value) = (is_seen(cursor)?, i64::from_le_bytes(fixed(cursor)?)) {
-                    keep_best(values, seen, group, value, greatest);
-                }
+            (Kind::Decimal, What::Sum) => self.add_wide(group, at, signed(bytes)?)?,
+            (Kind::Decimal, _) => self.keep_wide(what, group, at, signed(bytes)?),
+            (Kind::Double, What::Sum) => self.add_double(group, at, double(bytes)?),
+            (Kind::Double, _) => {
+                let value = ordered_bits(double(bytes)?);
+                self.keep_all(what, at, std::iter::once((group, value)));
             }
-            Values::BestDecimal(values, seen) => {
-                if let (true, value) = (is_seen(cursor)?, i128::from_le_bytes(fixed(cursor)?)) {
-                    keep_best(values, seen, group, value, greatest);
-                }
-            }
-            Values::BestDouble(values, seen) => {
-                if let (true, value) = (is_seen(cursor)?, f64::from_le_bytes(fixed(cursor)?)) {
-                    keep_best(values, seen, group, value, greatest);
-                }
-            }
-            Values::BestText(values) => {
-                if let Some(text) = text(cursor)?
-                    && values[group].as_deref().is_none_or(|old| better(&text, &old, greatest))
-                {
-                    values[group] = Some(text.into());
-                }
-            }
-            Values::AvgWhole(sums, counts) => {
-                add_to(&mut sums[group], i128::from_le_bytes(fixed(cursor)?))?;
-                counts[group] += i64::from_le_bytes(fixed(cursor)?);
-            }
-            Values::AvgDouble(sums, counts) => {
-                sums[group] += f64::from_le_bytes(fixed(cursor)?);
-                counts[group] += i64::from_le_bytes(fixed(cursor)?);
+            (Kind::Text, _) => {
+                let length = usize::try_from(varint(bytes)?).map_err(|_| damaged())?;
+                let (head, rest) = bytes.split_at_checked(length).ok_or_else(damaged)?;
+                *bytes = rest;
+                self.keep_text(what, group, at, std::str::from_utf8(head).map_err(|_| damaged())?);
             }
         }
         Ok(())
     }
 }
 
-fn fixed<const N: usize>(cursor: &mut &[u8]) -> Result<[u8; N]> {
-    let (head, rest) = cursor.split_first_chunk().ok_or_else(cut_off)?;
-    *cursor = rest;
-    Ok(*head)
-}
-
-fn is_seen(cursor: &mut &[u8]) -> Result<bool> {
-    Ok(fixed::<1>(cursor)?[0] == 1)
-}
-
-fn text<'a>(cursor: &mut &'a [u8]) -> Result<Option<&'a str>> {
-    if !is_seen(cursor)? {
-        return Ok(None);
+#[inline]
+fn push_varint(mut value: u128, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
     }
-    let length = u32::from_le_bytes(fixed(cursor)?) as usize;
-    let (head, rest) = cursor.split_at_checked(length).ok_or_else(cut_off)?;
-    *cursor = rest;
-    Ok(Some(std::str::from_utf8(head).map_err(|_| cut_off())?))
+    out.push(value as u8);
 }
 
-fn cut_off() -> Error {
-    Error::data("a stored accumulator is cut off: the state files are damaged; restore an older checkpoint")
+/// Numbers near zero are short, on both sides of it.
+#[inline]
+fn push_signed(value: i128, out: &mut Vec<u8>) {
+    push_varint((value << 1 ^ value >> 127) as u128, out);
+}
+
+#[inline]
+fn varint(bytes: &mut &[u8]) -> Result<u128> {
+    let mut value = 0;
+    for shift in (0..128).step_by(7) {
+        let (byte, rest) = bytes.split_first().ok_or_else(damaged)?;
+        *bytes = rest;
+        value |= u128::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(damaged())
+}
+
+#[inline]
+fn signed(bytes: &mut &[u8]) -> Result<i128> {
+    let value = varint(bytes)?;
+    Ok((value >> 1) as i128 ^ -((value & 1) as i128))
+}
+
+fn double(bytes: &mut &[u8]) -> Result<f64> {
+    let (head, rest) = bytes.split_first_chunk().ok_or_else(damaged)?;
+    *bytes = rest;
+    Ok(f64::from_le_bytes(*head))
+}
+
+fn damaged() -> Error {
+    Error::data("a stored accumulator cannot be read: the state files are damaged; restore an older checkpoint")
 }
