@@ -5,6 +5,7 @@
 
 mod answers;
 mod book;
+mod flames;
 mod heaps;
 mod large;
 mod latency;
@@ -67,6 +68,9 @@ struct Arguments {
     /// Instead of rounds: the smallest heap with which Flink finishes.
     #[arg(long)]
     heaps: bool,
+    /// Instead of rounds: a flame graph of each workload of the engine, in `flames/`.
+    #[arg(long)]
+    flames: bool,
     /// Instead of rounds: what state of so many keys costs, without a broker; its runs read eight times as many records.
     #[arg(long)]
     state: bool,
@@ -174,7 +178,9 @@ fn run(arguments: &Arguments) -> Result<Vec<String>, String> {
     let bench = Bench::new(Kafka::shared(), homes, arguments);
     let mut voids = Vec::new();
     for kind in arguments.kinds() {
-        if arguments.heaps {
+        if arguments.flames {
+            bench.flames(kind, &systems, &arguments.folder.join("flames"))?;
+        } else if arguments.heaps {
             for heap in bench.least_heaps(kind, &systems) {
                 book.put_heap(heap);
             }

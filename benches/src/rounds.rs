@@ -13,6 +13,7 @@ use aqueduct_tests::services::daemon::Scratch;
 use aqueduct_tests::services::{Kafka, Listener, unique};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -99,10 +100,22 @@ impl<'a> Bench<'a> {
 
     /// One run over one topic, which is loaded when it is needed for the first time.
     pub(crate) fn run(&self, system: System, shape: &Shape, heap_mib: u64) -> Result<Usage, String> {
-        self.run_at(system, shape, heap_mib, Listener::Plain)
+        self.run_at(system, shape, heap_mib, Listener::Plain, Vec::new())
     }
 
-    fn run_at(&self, system: System, shape: &Shape, heap_mib: u64, listener: Listener) -> Result<Usage, String> {
+    /// One run over the long topic, by another program.
+    pub(crate) fn run_by(&self, system: System, kind: Kind, by: Vec<OsString>) -> Result<Usage, String> {
+        self.run_at(system, &self.long(kind, system), heap_mib(kind.keys), Listener::Plain, by)
+    }
+
+    fn run_at(
+        &self,
+        system: System,
+        shape: &Shape,
+        heap_mib: u64,
+        listener: Listener,
+        by: Vec<OsString>,
+    ) -> Result<Usage, String> {
         let expected = if system == WHOLE_JOB { Answers::default() } else { self.load(shape) };
         let scratch = Scratch::new("bench");
         let place = Place {
@@ -115,6 +128,7 @@ impl<'a> Bench<'a> {
             heap_mib,
             home: if let System::Peer(peer) = system { self.homes.get(&peer).cloned() } else { None },
             limit: Duration::from_secs(self.arguments.limit * 60),
+            by,
         };
         system.run(&place, shape, &expected)
     }
@@ -144,7 +158,7 @@ impl<'a> Bench<'a> {
         let Some(tap) = self.tap.as_ref().filter(|_| system != WHOLE_JOB) else { return Ok(None) };
         self.load(&FIRST);
         tap.take();
-        let usage = self.run_at(system, &FIRST, heap_mib(FIRST.kind.keys), Listener::Proxied)?;
+        let usage = self.run_at(system, &FIRST, heap_mib(FIRST.kind.keys), Listener::Proxied, Vec::new())?;
         Ok(tap.take().map(|seen| (seen - usage.begun).as_secs_f64()))
     }
 

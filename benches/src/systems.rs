@@ -5,6 +5,7 @@ use crate::measure::{self, Usage};
 use crate::peers::Peer;
 use crate::topics::{Answers, PARTITIONS, Question, Shape};
 use aqueduct_tests::services::{Kafka, Listener};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -62,9 +63,19 @@ pub(crate) struct Place<'a> {
     pub(crate) home: Option<PathBuf>,
     /// When a run is given up.
     pub(crate) limit: Duration,
+    /// A program that the command is run by, with its arguments; mostly none.
+    pub(crate) by: Vec<OsString>,
 }
 
 impl Place<'_> {
+    /// The command, as it is run.
+    fn by(&self, command: Command) -> Command {
+        let Some((program, arguments)) = self.by.split_first() else { return command };
+        let mut by = Command::new(program);
+        by.args(arguments).arg(command.get_program()).args(command.get_args());
+        by
+    }
+
     /// `host:port` of the broker.
     pub(crate) fn brokers(&self) -> String {
         self.kafka.bootstrap(self.listener)
@@ -156,7 +167,7 @@ impl System {
             place.kafka.create_topic(&place.sink, PARTITIONS);
         }
         let log = place.folder.join("log");
-        let mut command = self.command(place, shape)?;
+        let mut command = place.by(self.command(place, shape)?);
         command.current_dir(&place.folder).env("TMPDIR", &place.folder);
         let usage = measure::run(&mut command, &log, place.limit).map_err(|error| format!("{}: {error}", self.id()))?;
         if !usage.success {

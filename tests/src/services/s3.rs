@@ -4,12 +4,13 @@
 
 use super::daemon::{Daemon, Scratch, free_port, listens};
 use super::http;
+use object_store::ObjectStore;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where an S3 server is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -138,12 +139,27 @@ impl S3 {
             listens(port) && http::get(&url).is_ok_and(|reply| reply.status == 403)
         });
         process.daemon = Some(daemon);
+        wait_for_bucket(self.store());
     }
 
     fn process(&self) -> std::sync::MutexGuard<'_, Process> {
         let process = self.process.as_ref().expect("a shared server must not be killed: use S3::try_start()");
         process.lock().expect("nobody panics with it")
     }
+}
+
+/// The server makes its bucket a moment after it serves.
+fn wait_for_bucket(store: AmazonS3) {
+    // A thread of its own: whoever starts a server may be within a runtime.
+    let waiting = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while let Err(error) = runtime.block_on(store.list_with_delimiter(None)) {
+            assert!(Instant::now() < deadline, "no bucket after a minute: {error}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    waiting.join().expect("the bucket is there");
 }
 
 fn missing<T>() -> Option<T> {
