@@ -106,6 +106,20 @@ pub(crate) struct LargeEntry {
     pub(crate) seconds: f64,
 }
 
+/// What rows cost in one sink. All are CPU-seconds per million rows, per round.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub(crate) struct SinkEntry {
+    pub(crate) sink: String,
+    #[serde(flatten)]
+    pub(crate) origin: Origin,
+    pub(crate) millions: f64,
+    /// The engine with the sink, and with nowhere to write to.
+    pub(crate) engine: Vec<f64>,
+    pub(crate) nowhere: Vec<f64>,
+    /// The program that writes by hand.
+    pub(crate) floor: Vec<f64>,
+}
+
 /// How soon the main job's windows were seen in one sink, at one load.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub(crate) struct LatencyEntry {
@@ -137,6 +151,8 @@ pub(crate) struct Book {
     #[serde(default)]
     pub(crate) larges: Vec<LargeEntry>,
     #[serde(default)]
+    pub(crate) sinks: Vec<SinkEntry>,
+    #[serde(default)]
     pub(crate) latencies: Vec<LatencyEntry>,
 }
 
@@ -160,11 +176,12 @@ impl Book {
     /// The file cannot be written.
     pub(crate) fn write(&self, path: &Path) -> Result<(), String> {
         let text = format!(
-            "{{\"entries\":[\n{}\n],\"least_heaps\":[\n{}\n],\"states\":[\n{}\n],\"larges\":[\n{}\n],\"latencies\":[\n{}\n]}}\n",
+            "{{\"entries\":[\n{}\n],\"least_heaps\":[\n{}\n],\"states\":[\n{}\n],\"larges\":[\n{}\n],\"sinks\":[\n{}\n],\"latencies\":[\n{}\n]}}\n",
             lines(&self.entries)?,
             lines(&self.least_heaps)?,
             lines(&self.states)?,
             lines(&self.larges)?,
+            lines(&self.sinks)?,
             lines(&self.latencies)?
         );
         std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
@@ -189,6 +206,11 @@ impl Book {
     /// The same for more keys than memory holds.
     pub(crate) fn put_large(&mut self, large: LargeEntry) {
         put(&mut self.larges, large, |a, b| (a.keys, a.records) == (b.keys, b.records));
+    }
+
+    /// The same for single sinks.
+    pub(crate) fn put_sink(&mut self, entry: SinkEntry) {
+        put(&mut self.sinks, entry, |a, b| a.sink == b.sink);
     }
 
     /// The same for latencies.

@@ -38,7 +38,10 @@ impl Bench<'_> {
             return Ok(());
         }
         if !inferno("inferno-flamegraph").exists() {
-            skipped("inferno", "./dev bench --flames installs it from the registry of crates: no flame graphs are made");
+            skipped(
+                "inferno",
+                "./dev bench --flames installs it from the registry of crates: no flame graphs are made",
+            );
             return Ok(());
         }
         std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;

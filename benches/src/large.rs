@@ -63,7 +63,12 @@ pub(crate) fn measure(keys: u64, arguments: &Arguments) -> Result<LargeEntry, St
         None => Command::new(main_job::binary()),
     };
     job(&mut command, "run", keys, rounds, &scratch);
-    command.args(["-D", "execution.checkpointing.interval=10 s", "-D", &format!("taskmanager.memory.managed.size={MANAGED}")]);
+    command.args([
+        "-D",
+        "execution.checkpointing.interval=10 s",
+        "-D",
+        &format!("taskmanager.memory.managed.size={MANAGED}"),
+    ]);
     command.args(["--log-format", "text", "--parallelism", &arguments.parallelism.to_string()]);
     let limit = Duration::from_secs(arguments.limit * 60);
     let usage = measure::run(&mut command, &log, limit).map_err(|error| error.to_string())?;
@@ -71,7 +76,11 @@ pub(crate) fn measure(keys: u64, arguments: &Arguments) -> Result<LargeEntry, St
     if !usage.success || peak_mib > LIMIT {
         return Err(format!("large: peak {peak_mib} MiB\n{}", end_of(&log)));
     }
-    eprintln!("{keys} keys: peak {peak_mib} MiB, {:.0} s, {:.0} CPU-s", usage.wall.as_secs_f64(), usage.cpu.as_secs_f64());
+    eprintln!(
+        "{keys} keys: peak {peak_mib} MiB, {:.0} s, {:.0} CPU-s",
+        usage.wall.as_secs_f64(),
+        usage.cpu.as_secs_f64()
+    );
     check(keys, rounds, &scratch)?;
     Ok(LargeEntry {
         keys,

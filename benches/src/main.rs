@@ -15,6 +15,7 @@ mod peers;
 mod plot;
 mod report;
 mod rounds;
+mod sinks;
 mod state;
 mod systems;
 mod tap;
@@ -74,6 +75,9 @@ struct Arguments {
     /// Instead of rounds: what state of so many keys costs, without a broker; its runs read eight times as many records.
     #[arg(long)]
     state: bool,
+    /// Instead of rounds: what rows cost in single sinks (W6), beside programs that write them by hand.
+    #[arg(long)]
+    sinks: bool,
     /// Instead of rounds: that so many keys, more than memory holds, give the right rows in 4 GiB.
     #[arg(long)]
     large: bool,
@@ -162,14 +166,8 @@ fn main() -> ExitCode {
 /// Measures and writes after each kind of topic, so that a run that is broken off keeps what it has. Returns what was void.
 fn run(arguments: &Arguments) -> Result<Vec<String>, String> {
     let mut book = Book::read(&arguments.folder.join("results.json"))?;
-    if arguments.state {
-        return measure_state(arguments, &mut book);
-    }
-    if arguments.large {
-        return measure_large(arguments, &mut book);
-    }
-    if arguments.latency {
-        return measure_latency(arguments, &mut book);
+    if measure_apart(arguments, &mut book)? {
+        return Ok(Vec::new());
     }
     let wanted = arguments.systems()?;
     let homes = fetch(&wanted);
@@ -198,38 +196,30 @@ fn run(arguments: &Arguments) -> Result<Vec<String>, String> {
     Ok(voids)
 }
 
-/// The same for state alone.
-fn measure_state(arguments: &Arguments, book: &mut Book) -> Result<Vec<String>, String> {
-    for keys in &arguments.keys {
-        book.put_state(state::measure(*keys, arguments)?);
-        if !arguments.dry {
-            write(arguments, book)?;
+/// What is measured instead of rounds, if anything is; written as soon as it is there.
+fn measure_apart(arguments: &Arguments, book: &mut Book) -> Result<bool, String> {
+    let keep = |book: &Book| if arguments.dry { Ok(()) } else { write(arguments, book) };
+    if arguments.state {
+        for keys in &arguments.keys {
+            book.put_state(state::measure(*keys, arguments)?);
+            keep(book)?;
         }
-    }
-    print!("{}", report::text(book));
-    Ok(Vec::new())
-}
-
-/// The same for more keys than memory holds.
-fn measure_large(arguments: &Arguments, book: &mut Book) -> Result<Vec<String>, String> {
-    for keys in &arguments.keys {
-        book.put_large(large::measure(*keys, arguments)?);
-        if !arguments.dry {
-            write(arguments, book)?;
+    } else if arguments.large {
+        for keys in &arguments.keys {
+            book.put_large(large::measure(*keys, arguments)?);
+            keep(book)?;
         }
+    } else if arguments.sinks {
+        sinks::measure(arguments)?.into_iter().for_each(|entry| book.put_sink(entry));
+        keep(book)?;
+    } else if arguments.latency {
+        latency::measure(arguments)?.into_iter().for_each(|entry| book.put_latency(entry));
+        keep(book)?;
+    } else {
+        return Ok(false);
     }
     print!("{}", report::text(book));
-    Ok(Vec::new())
-}
-
-/// The same for latencies.
-fn measure_latency(arguments: &Arguments, book: &mut Book) -> Result<Vec<String>, String> {
-    latency::measure(arguments)?.into_iter().for_each(|entry| book.put_latency(entry));
-    if !arguments.dry {
-        write(arguments, book)?;
-    }
-    print!("{}", report::text(book));
-    Ok(Vec::new())
+    Ok(true)
 }
 
 /// Where the peers' programs are; who cannot be had is named and left out.

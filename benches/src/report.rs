@@ -16,6 +16,7 @@ pub(crate) fn text(book: &Book) -> String {
     out.push_str(&least_heaps(book));
     out.push_str(&states(book));
     out.push_str(&larges(book));
+    out.push_str(&sinks(book));
     out.push_str(&latencies(book));
     out.push_str(&origin(book));
     out
@@ -166,6 +167,34 @@ fn larges(book: &Book) -> String {
             large.seconds,
             large.cpu_seconds,
             large.origin.date
+        ));
+    }
+    out
+}
+
+fn sinks(book: &Book) -> String {
+    if book.sinks.is_empty() {
+        return String::new();
+    }
+    let mut out = "\n## W6, single sinks\n\n\
+        CPU-seconds per million rows; *of the sink* is what the rows cost beyond the same job with nowhere to write to.\n\n\
+        | sink | engine | to nowhere | of the sink | by hand | of the sink, to by hand | measured |\n|---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for entry in &book.sinks {
+        let middle = |values: &[f64]| median(values.iter().copied()).unwrap_or(f64::NAN);
+        let own: Vec<f64> = entry.engine.iter().zip(&entry.nowhere).map(|(with, without)| with - without).collect();
+        let ratios: Vec<f64> = own.iter().zip(&entry.floor).map(|(own, floor)| own / floor).collect();
+        out.push_str(&format!(
+            "| {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {}, {} rounds of {} M |\n",
+            entry.sink,
+            middle(&entry.engine),
+            middle(&entry.nowhere),
+            middle(&own),
+            middle(&entry.floor),
+            middle(&ratios),
+            entry.origin.date,
+            ratios.len(),
+            entry.millions
         ));
     }
     out

@@ -87,7 +87,9 @@ impl Accumulators {
                 let values = array.values();
                 pairs.for_each(|(row, group)| self.keep_wide(what, group, at, values[row]));
             }
-            (_, Values::Text(array)) => pairs.for_each(|(row, group)| self.keep_text(what, group, at, array.value(row))),
+            (_, Values::Text(array)) => {
+                pairs.for_each(|(row, group)| self.keep_text(what, group, at, array.value(row)))
+            }
             (_, Values::None) => return Err(Error::bug("an aggregate has no values")),
         }
         Ok(())
@@ -193,7 +195,9 @@ impl Accumulators {
                 pairs.for_each(|(from, group)| self.add_double(group, at, f64::from_bits(other.rows.word(from, at))));
             }
             (What::Sum, _) => {
-                return pairs.into_iter().try_for_each(|(from, group)| self.add_wide(group, at, other.rows.wide(from, at)));
+                return pairs
+                    .into_iter()
+                    .try_for_each(|(from, group)| self.add_wide(group, at, other.rows.wide(from, at)));
             }
             (_, Kind::Whole | Kind::Double) => {
                 self.keep_all(what, at, pairs.map(|(from, group)| (group, other.rows.word(from, at))));

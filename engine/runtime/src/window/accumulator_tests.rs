@@ -167,7 +167,12 @@ fn decimals_doubles_and_text() {
     ] {
         let aggregate = aggregate(function, decimal.clone(), output);
         let made = folded(std::slice::from_ref(&aggregate), &values, None, &[0, 0, 1]);
-        check(&aggregate, &made, texts, &expected.map(str::to_owned).map(Some).into_iter().chain([None]).collect::<Vec<_>>());
+        check(
+            &aggregate,
+            &made,
+            texts,
+            &expected.map(str::to_owned).map(Some).into_iter().chain([None]).collect::<Vec<_>>(),
+        );
     }
     let doubles: ArrayRef = Arc::new(Float64Array::from(vec![1.5, -2.5, f64::NAN]));
     let read = |array: &ArrayRef| array.as_primitive::<Float64Type>().iter().collect::<Vec<_>>();
@@ -185,7 +190,8 @@ fn decimals_doubles_and_text() {
     for (function, is_nan) in [(AggregateFunction::Min, false), (AggregateFunction::Max, true)] {
         let aggregate = aggregate(function, DataType::Float64, DataType::Float64);
         for turned in [[0, 1, 2], [2, 1, 0]] {
-            let turned = arrow::compute::take(&doubles, &arrow::array::UInt32Array::from(turned.to_vec()), None).unwrap();
+            let turned =
+                arrow::compute::take(&doubles, &arrow::array::UInt32Array::from(turned.to_vec()), None).unwrap();
             let made = folded(std::slice::from_ref(&aggregate), &turned, None, &[0, 0, 0]);
             check(&aggregate, &made, |array| vec![read(array)[0].is_some_and(f64::is_nan)], &[is_nan]);
         }
@@ -208,7 +214,8 @@ fn a_sum_of_text_is_refused() {
 fn integer_sums_pass_through_values_that_do_not_fit_but_the_result_must() {
     let sum = long(AggregateFunction::Sum);
     let sums = std::slice::from_ref(&sum);
-    let values: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX, i64::MAX, -i64::MAX, i64::MIN, i64::MIN, i64::MAX]));
+    let values: ArrayRef =
+        Arc::new(Int64Array::from(vec![i64::MAX, i64::MAX, -i64::MAX, i64::MIN, i64::MIN, i64::MAX]));
     let made = folded(sums, &values, None, &[0, 0, 0, 1, 1, 1]);
     let error = made.finish(&[1], sums).unwrap_err();
     assert!(error.message().contains("does not fit"), "{error}");
@@ -225,7 +232,12 @@ fn integer_sums_pass_through_values_that_do_not_fit_but_the_result_must() {
 #[test]
 fn the_stored_form_is_version_2() {
     // Golden bytes: a change here means that old checkpoints are read wrongly.
-    let aggregates = [count_rows(), long(AggregateFunction::Sum), long(AggregateFunction::Min), filtered(long(AggregateFunction::Max))];
+    let aggregates = [
+        count_rows(),
+        long(AggregateFunction::Sum),
+        long(AggregateFunction::Min),
+        filtered(long(AggregateFunction::Max)),
+    ];
     let values: ArrayRef = Arc::new(Int64Array::from(vec![-258, 1]));
     let made = folded(&aggregates, &values, Some(vec![false, false].into()), &[0, 0]);
     // Two rows; two values with their sum, -257, and the least, -258; none behind the filter.

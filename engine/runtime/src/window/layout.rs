@@ -109,7 +109,9 @@ impl Layout {
     fn input(&mut self, aggregate: &Aggregate) -> usize {
         let Aggregate { argument, filter, input_type, .. } = aggregate;
         let same = |input: &Input| {
-            input.argument == *argument && input.filter == *filter && (argument.is_none() || input.input_type == *input_type)
+            input.argument == *argument
+                && input.filter == *filter
+                && (argument.is_none() || input.input_type == *input_type)
         };
         if let Some(known) = self.inputs.iter().position(same) {
             return known;

@@ -132,7 +132,9 @@ fn too_large(aggregate: &Aggregate) -> Error {
 /// How many digits the mean of decimals gains: output scale minus input scale.
 fn decimal_lift(aggregate: &Aggregate) -> Result<i128> {
     match (&aggregate.input_type, &aggregate.output_type) {
-        (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) if aggregate.function == AggregateFunction::Avg => {
+        (DataType::Decimal128(_, from), DataType::Decimal128(_, to))
+            if aggregate.function == AggregateFunction::Avg =>
+        {
             let digits = u32::try_from(i16::from(*to) - i16::from(*from))
                 .map_err(|_| Error::bug(format!("{} loses digits", aggregate.text)))?;
             10_i128.checked_pow(digits).ok_or_else(|| Error::bug(format!("{} gains too many digits", aggregate.text)))
