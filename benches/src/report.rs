@@ -233,6 +233,7 @@ fn origin(book: &Book) -> String {
     };
     let entries = book.entries.iter().map(|entry| &entry.origin);
     let alone = book.states.iter().map(|state| &state.origin).chain(book.latencies.iter().map(|entry| &entry.origin));
+    let alone = alone.chain(book.larges.iter().map(|entry| &entry.origin)).chain(book.sinks.iter().map(|entry| &entry.origin));
     let rows: BTreeSet<String> = entries.chain(alone).map(row).collect();
     let steal = book.entries.iter().flat_map(|entry| &entry.rounds).map(|figures| figures.steal).fold(0.0, f64::max);
     let rows: String = rows.into_iter().collect();

@@ -8,8 +8,9 @@ use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
-use arrow::row::{OwnedRow, RowConverter, SortField};
-use std::collections::{BTreeMap, HashMap};
+use arrow::row::{Row, RowConverter, Rows, SortField};
+use hashbrown::HashSet;
+use std::collections::BTreeMap;
 
 /// A row of an epoch: the batch's index, and the row in it.
 pub(crate) type Place = (usize, usize);
@@ -23,14 +24,18 @@ pub(crate) fn last_per_key(batches: &[RecordBatch], key: &[usize]) -> Result<Vec
     let (false, Some(first)) = (key.is_empty(), batches.first()) else { return Ok(every().collect()) };
     let fields = key.iter().map(|column| SortField::new(first.column(*column).data_type().clone())).collect();
     let converter = RowConverter::new(fields)?;
-    let mut last: HashMap<OwnedRow, Place> = HashMap::new();
-    for (index, batch) in batches.iter().enumerate() {
+    let keys = |batch: &RecordBatch| -> Result<Rows> {
         let columns: Vec<_> = key.iter().map(|column| batch.column(*column).clone()).collect();
-        let rows = converter.convert_columns(&columns)?;
-        last.extend(rows.iter().enumerate().map(|(row, key)| (key.owned(), (index, row))));
+        Ok(converter.convert_columns(&columns)?)
+    };
+    let keys = batches.iter().map(keys).collect::<Result<Vec<_>>>()?;
+    // From the last row on: the first one of a key that is met is its last.
+    let mut met: HashSet<Row<'_>> = HashSet::with_capacity(keys.iter().map(Rows::num_rows).sum());
+    let mut places = Vec::new();
+    for (index, keys) in keys.iter().enumerate().rev() {
+        places.extend((0..keys.num_rows()).rev().filter(|row| met.insert(keys.row(*row))).map(|row| (index, row)));
     }
-    let mut places: Vec<Place> = last.into_values().collect();
-    places.sort_unstable();
+    places.reverse();
     Ok(places)
 }
 
