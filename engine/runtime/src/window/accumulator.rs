@@ -7,7 +7,7 @@ mod finish;
 mod stored;
 
 use super::argument::{Argument, Values};
-use super::keys::{ordered_bits, ordered_whole};
+use super::keys::{from_ordered_bits, from_ordered_whole, ordered_bits, ordered_whole};
 use super::layout::{Cell, Kind, Layout, What};
 use super::rows::Rows;
 use aqueduct_core::{Error, Result};
@@ -120,6 +120,28 @@ impl Accumulators {
             return low;
         }
         low + (i128::from(self.carries.get(&(group, at)).copied().unwrap_or(0)) << 64)
+    }
+
+    /// What a cell of integers or decimals holds.
+    #[inline]
+    fn number(&self, group: u32, Cell { what, kind, at }: Cell) -> i128 {
+        match (kind, what) {
+            (Kind::Decimal, _) => self.rows.wide(group, at),
+            (_, What::Sum) => self.whole(group, at),
+            _ => i128::from(from_ordered_whole(self.rows.word(group, at))),
+        }
+    }
+
+    /// What a cell of doubles holds.
+    #[inline]
+    fn double(&self, group: u32, Cell { what, at, .. }: Cell) -> f64 {
+        let word = self.rows.word(group, at);
+        if what == What::Sum { f64::from_bits(word) } else { from_ordered_bits(word) }
+    }
+
+    /// What a cell of texts holds.
+    fn text(&self, group: u32, cell: Cell) -> Option<&str> {
+        self.texts[cell.at][group as usize].as_deref()
     }
 
     fn add_whole_sum(&mut self, group: u32, at: usize, sum: i128) {

@@ -3,6 +3,7 @@
 //! `COUNT(*), SUM(v), AVG(v), MIN(v)` are a count of rows, a count of values, one sum and one least value: 32 bytes. Which
 //! values come, and what is done with them, is not known here.
 
+use super::rows::wide_words;
 use aqueduct_core::{Error, Result};
 use aqueduct_plan::{Aggregate, AggregateFunction};
 use arrow::datatypes::DataType;
@@ -62,7 +63,8 @@ pub(super) struct Input {
 /// Where an aggregate's result comes from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
-    pub(super) function: AggregateFunction,
+    /// The sum is to be divided by the count.
+    pub(super) averages: bool,
     /// The word that counts the values.
     pub(super) count: usize,
     /// What beside the count the result is made of.
@@ -100,7 +102,8 @@ impl Layout {
             let input = &layout.inputs[input];
             let what = what(aggregate.function);
             let cell = input.cells.iter().find(|cell| Some(cell.what) == what).copied();
-            layout.outputs.push(Output { function: aggregate.function, count: input.count, cell });
+            let averages = aggregate.function == AggregateFunction::Avg;
+            layout.outputs.push(Output { averages, count: input.count, cell });
         }
         Ok(layout)
     }
@@ -158,9 +161,4 @@ fn what(function: AggregateFunction) -> Option<What> {
         AggregateFunction::Min => Some(What::Least),
         AggregateFunction::Max => Some(What::Greatest),
     }
-}
-
-/// 128 bits as words.
-pub(super) fn wide_words(value: i128) -> [u64; 2] {
-    [value as u64, (value >> 64) as u64]
 }

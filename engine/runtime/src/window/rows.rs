@@ -66,8 +66,9 @@ impl Rows {
     /// Writes two words of a row.
     #[inline]
     pub(super) fn set_wide(&mut self, row: u32, at: usize, value: i128) {
-        *self.word_mut(row, at) = value as u64;
-        *self.word_mut(row, at + 1) = (value >> 64) as u64;
+        let [low, high] = wide_words(value);
+        *self.word_mut(row, at) = low;
+        *self.word_mut(row, at + 1) = high;
     }
 
     /// Bytes held.
@@ -80,6 +81,12 @@ impl Rows {
     fn place(&self, row: u32) -> usize {
         (row as usize & ((1 << self.shift) - 1)) * self.words
     }
+}
+
+/// 128 bits as words.
+#[inline]
+pub(super) fn wide_words(value: i128) -> [u64; 2] {
+    [value as u64, (value >> 64) as u64]
 }
 
 #[cfg(test)]

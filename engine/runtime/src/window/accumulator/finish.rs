@@ -1,7 +1,7 @@
 //! Results of accumulators as columns: sums that must fit, means, and types restored.
 
-use super::{Accumulators, BLOCK, Cell, Kind};
-use crate::window::keys::{from_int64, from_ordered_bits, from_ordered_whole};
+use super::{Accumulators, BLOCK, Kind};
+use crate::window::keys::from_int64;
 use crate::window::layout::Output;
 use aqueduct_core::{Error, Result};
 use aqueduct_plan::{Aggregate, AggregateFunction};
@@ -39,40 +39,21 @@ impl Accumulators {
         let Some(cell) = output.cell else {
             return groups.iter().try_for_each(|group| column.push_whole(i128::from(count(group))));
         };
-        let averages = output.function == AggregateFunction::Avg;
         for group in groups {
-            let count = count(group);
-            match (count, &mut *column) {
+            match (count(group), &mut *column) {
                 (0, column) => column.push_null(),
-                (_, Results::Text(texts)) => texts.append_option(self.texts[cell.at][*group as usize].as_deref()),
-                (_, Results::Double(doubles)) if output.function == AggregateFunction::Sum => {
-                    doubles.append_value(f64::from_bits(self.rows.word(*group, cell.at)));
+                (_, Results::Text(texts)) => texts.append_option(self.text(*group, cell)),
+                (count, Results::Double(doubles)) => {
+                    let value = self.double(*group, cell);
+                    doubles.append_value(if output.averages { value / count as f64 } else { value });
                 }
-                (_, Results::Double(doubles)) if averages => {
-                    doubles.append_value(f64::from_bits(self.rows.word(*group, cell.at)) / count as f64);
-                }
-                (_, Results::Double(doubles)) => {
-                    doubles.append_value(from_ordered_bits(self.rows.word(*group, cell.at)));
-                }
-                (_, column) => {
-                    let value = self.whole_of(output.function, cell, *group);
-                    column.push_whole(if averages { mean(value, count, lift)? } else { value })?;
+                (count, column) => {
+                    let value = self.number(*group, cell);
+                    column.push_whole(if output.averages { mean(value, count, lift)? } else { value })?;
                 }
             }
         }
         Some(())
-    }
-
-    /// Of integers and decimals: the sum, or the best value.
-    #[inline]
-    fn whole_of(&self, function: AggregateFunction, cell: Cell, group: u32) -> i128 {
-        match (cell.kind, function) {
-            (Kind::Decimal, _) => self.rows.wide(group, cell.at),
-            (_, AggregateFunction::Min | AggregateFunction::Max) => {
-                i128::from(from_ordered_whole(self.rows.word(group, cell.at)))
-            }
-            _ => self.whole(group, cell.at),
-        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! LEB128 and their bytes.
 
 use super::{Accumulators, Cell, Kind, What};
-use crate::window::keys::{from_ordered_bits, from_ordered_whole, ordered_bits, ordered_whole};
+use crate::window::keys::{ordered_bits, ordered_whole};
 use aqueduct_core::{Error, Result};
 use std::sync::Arc;
 
@@ -21,17 +21,12 @@ impl Accumulators {
         }
     }
 
-    fn encode_cell(&self, Cell { what, kind, at }: Cell, group: u32, out: &mut Vec<u8>) {
-        match (kind, what) {
-            (Kind::Whole, What::Sum) => push_signed(self.whole(group, at), out),
-            (Kind::Whole, _) => push_signed(i128::from(from_ordered_whole(self.rows.word(group, at))), out),
-            (Kind::Decimal, _) => push_signed(self.rows.wide(group, at), out),
-            (Kind::Double, What::Sum) => out.extend_from_slice(&self.rows.word(group, at).to_le_bytes()),
-            (Kind::Double, _) => {
-                out.extend_from_slice(&from_ordered_bits(self.rows.word(group, at)).to_le_bytes());
-            }
-            (Kind::Text, _) => {
-                let text = self.texts[at][group as usize].as_deref().unwrap_or_default();
+    fn encode_cell(&self, cell: Cell, group: u32, out: &mut Vec<u8>) {
+        match cell.kind {
+            Kind::Whole | Kind::Decimal => push_signed(self.number(group, cell), out),
+            Kind::Double => out.extend_from_slice(&self.double(group, cell).to_le_bytes()),
+            Kind::Text => {
+                let text = self.text(group, cell).unwrap_or_default();
                 push_varint(text.len() as u128, out);
                 out.extend_from_slice(text.as_bytes());
             }
