@@ -1,4 +1,4 @@
-//! The floors of single sinks: the rows of `workloads/sink-*.sql`, made by arithmetic and written by hand, with the same libraries.
+//! The floors of single sinks: the rows of `workloads/sink.sql`, made by arithmetic and written by hand, with the same libraries.
 //!
 //! `sink-floor parquet FOLDER ROWS` writes files with a bare `ArrowWriter`; `sink-floor postgres HOST PORT DATABASE USER PASSWORD CA ROWS`
 //! upserts by `UNNEST`. No SQL, no checkpoints, nothing exactly once.

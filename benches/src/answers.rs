@@ -5,6 +5,7 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
+use std::process::Command;
 
 /// One row of the main job's query. Times are milliseconds since 1970.
 #[derive(Debug, Hash)]
@@ -93,6 +94,16 @@ pub(crate) fn json_folder(folder: &Path) -> Result<Rows, String> {
         Ok(())
     })?;
     Ok(rows)
+}
+
+/// The one row that the engine's `query` prints, in CSV.
+///
+/// # Errors
+/// It prints none.
+pub(crate) fn queried(mut query: Command, sql: &str) -> Result<String, String> {
+    let output = query.args(["--format", "csv", sql]).output().map_err(|error| error.to_string())?;
+    let row = String::from_utf8_lossy(&output.stdout).lines().nth(1).map(str::to_owned);
+    row.ok_or_else(|| format!("no answer to {sql}:\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// A topic of updates in lines: the last one of each key counts.

@@ -10,43 +10,38 @@ use crate::topics::Kind;
 const HEAPS: [u64; 12] = [64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096];
 
 impl Bench<'_> {
-    /// For each peer with a heap of its own: the smallest of [`HEAPS`] with which the long run ends, with the right rows.
+    /// What [`Bench::least_heap`] finds for each peer with a heap of its own.
     pub(crate) fn least_heaps(&self, kind: Kind, systems: &[System]) -> Vec<LeastHeap> {
-        let mut found = Vec::new();
-        for system in systems.iter().filter(|system| matches!(system, System::Peer(peer) if peer.is_flink())) {
-            let long = self.long(kind, *system);
-            // Who ends with some heap ends with a larger one; who has too little often takes all the time that there is.
-            let (mut low, mut high, mut least) = (0, HEAPS.len(), None);
-            while low < high {
-                let middle = usize::midpoint(low, high);
-                let heap_mib = HEAPS[middle];
-                match self.run(*system, &long, heap_mib) {
-                    Ok(usage) => {
-                        let peak_mib = usage.peak_bytes as f64 / f64::from(1 << 20);
-                        eprintln!(
-                            "{} labels  {}  -Xmx{heap_mib}m ends; peak {peak_mib:.0} MiB",
-                            kind.keys,
-                            system.id()
-                        );
-                        least = Some((heap_mib, peak_mib));
-                        high = middle;
-                    }
-                    Err(_) => {
-                        eprintln!("{} labels  {}  -Xmx{heap_mib}m does not end well", kind.keys, system.id());
-                        low = middle + 1;
-                    }
-                }
-            }
-            found.extend(least.map(|(heap_mib, peak_mib)| LeastHeap {
-                kind,
-                system: system.id().into(),
-                title: system.title(),
-                date: machine::today(),
-                heap_mib,
-                peak_mib,
-                millions: long.records as f64 / 1e6,
-            }));
+        let with_heap = systems.iter().filter(|system| matches!(system, System::Peer(peer) if peer.is_flink()));
+        with_heap.filter_map(|system| self.least_heap(kind, *system)).collect()
+    }
+
+    /// The smallest of [`HEAPS`] with which the long run ends, with the right rows. Who ends with some heap ends with a larger one;
+    /// who has too little often takes all the time that there is.
+    fn least_heap(&self, kind: Kind, system: System) -> Option<LeastHeap> {
+        let long = self.long(kind, system);
+        let (mut low, mut high, mut least) = (0, HEAPS.len(), None);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let heap_mib = HEAPS[middle];
+            let told = format!("{} labels  {}  -Xmx{heap_mib}m", kind.keys, system.id());
+            let Ok(usage) = self.run(system, &long, heap_mib) else {
+                eprintln!("{told} does not end well");
+                low = middle + 1;
+                continue;
+            };
+            eprintln!("{told} ends; peak {:.0} MiB", usage.peak_mib());
+            least = Some((heap_mib, usage.peak_mib()));
+            high = middle;
         }
-        found
+        least.map(|(heap_mib, peak_mib)| LeastHeap {
+            kind,
+            system: system.id().into(),
+            title: system.title(),
+            date: machine::today(),
+            heap_mib,
+            peak_mib,
+            millions: long.records as f64 / 1e6,
+        })
     }
 }

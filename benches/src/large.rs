@@ -4,8 +4,8 @@
 
 use crate::book::LargeEntry;
 use crate::machine::Origin;
-use crate::systems::{end_of, workload};
-use crate::{Arguments, measure};
+use crate::systems::{end_of, running, workload};
+use crate::{Arguments, answers, measure};
 use aqueduct_tests::main_job;
 use aqueduct_tests::services::daemon::Scratch;
 use aqueduct_tests::services::skipped;
@@ -63,16 +63,11 @@ pub(crate) fn measure(keys: u64, arguments: &Arguments) -> Result<LargeEntry, St
         None => Command::new(main_job::binary()),
     };
     job(&mut command, "run", keys, rounds, &scratch);
-    command.args([
-        "-D",
-        "execution.checkpointing.interval=10 s",
-        "-D",
-        &format!("taskmanager.memory.managed.size={MANAGED}"),
-    ]);
-    command.args(["--log-format", "text", "--parallelism", &arguments.parallelism.to_string()]);
+    command.args(running("10 s", arguments.parallelism));
+    command.args(["-D", &format!("taskmanager.memory.managed.size={MANAGED}")]);
     let limit = Duration::from_secs(arguments.limit * 60);
     let usage = measure::run(&mut command, &log, limit).map_err(|error| error.to_string())?;
-    let peak_mib = usage.peak_bytes >> 20;
+    let peak_mib = usage.peak_mib() as u64;
     if !usage.success || peak_mib > LIMIT {
         return Err(format!("large: peak {peak_mib} MiB\n{}", end_of(&log)));
     }
@@ -111,11 +106,7 @@ fn check(keys: u64, rounds: u64, scratch: &Scratch) -> Result<(), String> {
     );
     let mut query = Command::new(main_job::binary());
     job(&mut query, "query", keys, rounds, scratch);
-    let output = query.args(["--format", "csv", &sql]).output().map_err(|error| error.to_string())?;
-    let answer = String::from_utf8_lossy(&output.stdout);
+    let found = answers::queried(query, &sql)?;
     let expected = format!("{keys},0,{},{},{keys}", keys - 1, keys * (keys - 1) / 2);
-    if answer.lines().nth(1) == Some(expected.as_str()) {
-        return Ok(());
-    }
-    Err(format!("large: expected {expected}, the rows say\n{answer}{}", String::from_utf8_lossy(&output.stderr)))
+    if found == expected { Ok(()) } else { Err(format!("large: expected {expected}, the rows say {found}")) }
 }

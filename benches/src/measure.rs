@@ -25,6 +25,13 @@ pub(crate) struct Usage {
     pub(crate) success: bool,
 }
 
+impl Usage {
+    /// [`Usage::peak_bytes`] in MiB.
+    pub(crate) fn peak_mib(&self) -> f64 {
+        self.peak_bytes as f64 / f64::from(1 << 20)
+    }
+}
+
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 

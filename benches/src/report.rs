@@ -114,6 +114,11 @@ fn least_heaps(book: &Book) -> String {
     out
 }
 
+/// The median of some rounds; not a number where there are none.
+fn middle(values: &[f64]) -> f64 {
+    median(values.iter().copied()).unwrap_or(f64::NAN)
+}
+
 fn states(book: &Book) -> String {
     if book.states.is_empty() {
         return String::new();
@@ -124,7 +129,6 @@ fn states(book: &Book) -> String {
         held | restore | from S3 here | of a checkpoint of | second core | measured |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for state in &book.states {
-        let middle = |values: &[f64]| median(values.iter().copied()).unwrap_or(f64::NAN);
         out.push_str(&format!(
             "| {} | {} ms, {} cuts | {:.1} % | {:.2} | {:.0}; with ten keys {:.0} | {:.0} B | {:.0} MiB | {:.0} ms | \
              {:.0} ms | {:.0} MiB | {:.2} x | {}, {} rounds of {} M |\n",
@@ -181,7 +185,6 @@ fn sinks(book: &Book) -> String {
         | sink | engine | to nowhere | of the sink | by hand | of the sink, to by hand | measured |\n|---|---|---|---|---|---|---|\n"
         .to_owned();
     for entry in &book.sinks {
-        let middle = |values: &[f64]| median(values.iter().copied()).unwrap_or(f64::NAN);
         let own: Vec<f64> = entry.engine.iter().zip(&entry.nowhere).map(|(with, without)| with - without).collect();
         let ratios: Vec<f64> = own.iter().zip(&entry.floor).map(|(own, floor)| own / floor).collect();
         out.push_str(&format!(
@@ -233,7 +236,8 @@ fn origin(book: &Book) -> String {
     };
     let entries = book.entries.iter().map(|entry| &entry.origin);
     let alone = book.states.iter().map(|state| &state.origin).chain(book.latencies.iter().map(|entry| &entry.origin));
-    let alone = alone.chain(book.larges.iter().map(|entry| &entry.origin)).chain(book.sinks.iter().map(|entry| &entry.origin));
+    let alone =
+        alone.chain(book.larges.iter().map(|entry| &entry.origin)).chain(book.sinks.iter().map(|entry| &entry.origin));
     let rows: BTreeSet<String> = entries.chain(alone).map(row).collect();
     let steal = book.entries.iter().flat_map(|entry| &entry.rounds).map(|figures| figures.steal).fold(0.0, f64::max);
     let rows: String = rows.into_iter().collect();

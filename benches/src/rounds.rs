@@ -88,7 +88,7 @@ impl<'a> Bench<'a> {
             to_raw: None,
             to_query: None,
             records_per_second: long.records as f64 / whole.wall.as_secs_f64(),
-            peak_mib: whole.peak_bytes as f64 / f64::from(1 << 20),
+            peak_mib: whole.peak_mib(),
             first_record: first,
             steal: brief.steal.max(whole.steal),
         })

@@ -4,12 +4,12 @@
 
 use crate::book::SinkEntry;
 use crate::machine::Origin;
-use crate::systems::{end_of, workload};
-use crate::{Arguments, measure};
+use crate::systems::{end_of, running, workload};
+use crate::{Arguments, answers, measure};
 use aqueduct_tests::main_job;
 use aqueduct_tests::services::Postgres;
 use aqueduct_tests::services::daemon::Scratch;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -86,16 +86,26 @@ impl<'a> Place<'a> {
         usage.success.then_some(usage.cpu.as_secs_f64()).ok_or_else(|| format!("{}: {}", self.sink, end_of(&log)))
     }
 
+    /// The sink's, as they stand in `WITH`.
+    fn options(&self) -> String {
+        match (self.sink, self.postgres) {
+            (_, Some(server)) => format!(
+                "'connector' = 'postgres', 'url' = '{}', 'username' = '{}', 'password' = '{}', 'ssl-root-cert' = '{}', \
+                 'table-name' = 'results'",
+                server.url(&self.database),
+                server.user(),
+                server.password().replace('\'', "''"),
+                server.ca().display()
+            ),
+            ("parquet", None) => "'connector' = 'filesystem', 'path' = 'results', 'format' = 'parquet'".into(),
+            (sink, None) => format!("'connector' = '{sink}'"),
+        }
+    }
+
     fn job(&self, verb: &str, rows: u64) -> Command {
         let mut command = Command::new(main_job::binary());
-        command.arg(verb).arg(workload(&format!("sink-{}", self.sink)));
-        command.args(["--set", &format!("ROWS={rows}"), "--checkpoint-dir", "checkpoints"]);
-        if let Some(server) = self.postgres {
-            let ca = server.ca().display().to_string();
-            let url = server.url(&self.database);
-            let values = [("URL", url.as_str()), ("USER", server.user()), ("PASSWORD", server.password()), ("CA", &ca)];
-            command.args(values.iter().flat_map(|(name, value)| ["--set".to_owned(), format!("{name}={value}")]));
-        }
+        command.arg(verb).arg(workload("sink")).args(["--checkpoint-dir", "checkpoints"]);
+        command.args(["--set", &format!("ROWS={rows}"), "--set", &format!("OPTIONS={}", self.options())]);
         command
     }
 }
@@ -105,7 +115,7 @@ fn engine(sink: &str, rows: u64, runtime: &tokio::runtime::Runtime, limit: Durat
     let place = Place::new(sink, runtime, limit);
     runtime.block_on(place.table("results"));
     let mut command = place.job("run", rows);
-    command.args(["-D", "execution.checkpointing.interval=10 s", "--log-format", "text", "--parallelism", "1"]);
+    command.args(running("10 s", 1));
     let cost = place.cost(command)?;
     check(&place, "results", rows, runtime)?;
     Ok(cost)
@@ -115,7 +125,7 @@ fn engine(sink: &str, rows: u64, runtime: &tokio::runtime::Runtime, limit: Durat
 fn floor(sink: &str, rows: u64, runtime: &tokio::runtime::Runtime, limit: Duration) -> Result<f64, String> {
     let place = Place::new(sink, runtime, limit);
     runtime.block_on(place.table("loaded"));
-    let mut command = Command::new(beside("sink-floor")?);
+    let mut command = Command::new(main_job::program("sink-floor"));
     command.arg(sink);
     match place.postgres {
         Some(server) => {
@@ -150,18 +160,9 @@ fn check(place: &Place<'_>, table: &str, rows: u64, runtime: &tokio::runtime::Ru
         })?,
         _ => {
             let mut query = place.job("query", rows);
-            query.args(["--format", "csv", &format!("{QUESTION}{table}")]).current_dir(place.scratch.path());
-            let output = query.output().map_err(|error| error.to_string())?;
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            text.lines().nth(1).unwrap_or_default().to_owned()
+            query.current_dir(place.scratch.path());
+            answers::queried(query, &format!("{QUESTION}{table}"))?
         }
     };
     if found == expected { Ok(()) } else { Err(format!("{}: expected {expected}, the rows say {found}", place.sink)) }
-}
-
-/// A program that is built with this one.
-fn beside(name: &str) -> Result<PathBuf, String> {
-    let here = std::env::current_exe().map_err(|error| error.to_string())?;
-    let path = here.parent().unwrap_or(Path::new(".")).join(name);
-    if path.exists() { Ok(path) } else { Err(format!("{} is missing: ./dev build", path.display())) }
 }

@@ -4,7 +4,7 @@
 
 use crate::book::StateEntry;
 use crate::machine::Origin;
-use crate::systems::{end_of, workload};
+use crate::systems::{end_of, running, workload};
 use crate::{Arguments, measure};
 use aqueduct_tests::main_job::{self, Start};
 use aqueduct_tests::services::S3;
@@ -47,11 +47,9 @@ impl Run<'_> {
         };
         command.arg("run").arg(workload("state")).args(["--set", &format!("ROWS={rows}")]);
         command.args(["--set", &format!("LAST_KEY={}", self.keys - 1)]);
-        command.args(["-D", &format!("execution.checkpointing.interval={}", self.interval)]);
         let checkpoints = self.store.map_or_else(|| "checkpoints".to_owned(), |store| store.url("bench-state"));
         command.envs(self.store.map(S3::env).unwrap_or_default());
-        command.args(["--checkpoint-dir", &checkpoints, "--log-format", "text"]);
-        command.args(["--parallelism", &self.parallelism.to_string()]);
+        command.args(["--checkpoint-dir", &checkpoints]).args(running(self.interval, self.parallelism));
         command.current_dir(self.scratch.path()).env("TMPDIR", self.scratch.path());
         command
     }

@@ -232,9 +232,14 @@ fn aqueduct(place: &Place<'_>, shape: &Shape, name: &str) -> Command {
     command.args(["--set", &format!("TOPIC={}", shape.topic()), "--set", &format!("BROKERS={}", place.brokers())]);
     command.arg("--set").arg(format!("SINK={}", place.sink));
     command.arg("--set").arg(format!("RESULTS={}", place.folder.join("results").display()));
-    command.args(["-D", "execution.checkpointing.interval=10 s", "--checkpoint-dir", "checkpoints"]);
-    command.args(["--log-format", "text", "--parallelism", &place.parallelism.to_string()]);
+    command.args(["--checkpoint-dir", "checkpoints"]).args(running("10 s", place.parallelism));
     command
+}
+
+/// What every run of the engine is told.
+pub(crate) fn running(interval: &str, parallelism: u32) -> [String; 6] {
+    let interval = format!("execution.checkpointing.interval={interval}");
+    ["-D", &interval, "--log-format", "text", "--parallelism", &parallelism.to_string()].map(str::to_owned)
 }
 
 /// The statements of a workload.

@@ -33,13 +33,17 @@ pub fn workspace() -> PathBuf {
     tests.parent().expect("the tests are a room of the workspace").to_owned()
 }
 
-/// The binary, which `cargo build --workspace` puts beside the tests' folder.
+/// The binary.
 pub fn binary() -> PathBuf {
+    program("aqueduct")
+}
+
+/// A program of the workspace, which `cargo build --workspace` puts beside the tests' folder.
+pub fn program(name: &str) -> PathBuf {
     let us = std::env::current_exe().expect("a process knows its program");
     let folders = us.ancestors().skip(1).take(2);
-    let found = folders.map(|folder| folder.join("aqueduct")).find(|program| program.exists());
-    found
-        .unwrap_or_else(|| panic!("no aqueduct beside {}: cargo build --release --workspace comes first", us.display()))
+    let found = folders.map(|folder| folder.join(name)).find(|program| program.exists());
+    found.unwrap_or_else(|| panic!("no {name} beside {}: cargo build --release --workspace comes first", us.display()))
 }
 
 /// The records of the tests: 5 s of disorder, 1 % late, 0.1 % malformed, numbers as text, missing fields, times in many shapes.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Where an S3 server is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -134,12 +134,12 @@ impl S3 {
         let mut daemon = Daemon::spawn("weed", command, &process.scratch.path().join("weed.log"));
         let url = format!("{}/{}/", self.address.endpoint, self.address.bucket);
         let port = self.address.endpoint.rsplit(':').next().and_then(|port| port.parse().ok()).expect("host:port");
+        let store = self.store();
         // Refusing a stranger means that it serves and knows its users.
         daemon.wait_until(Duration::from_secs(60), || {
-            listens(port) && http::get(&url).is_ok_and(|reply| reply.status == 403)
+            listens(port) && http::get(&url).is_ok_and(|reply| reply.status == 403) && has_bucket(&store)
         });
         process.daemon = Some(daemon);
-        wait_for_bucket(self.store());
     }
 
     fn process(&self) -> std::sync::MutexGuard<'_, Process> {
@@ -149,17 +149,13 @@ impl S3 {
 }
 
 /// The server makes its bucket a moment after it serves.
-fn wait_for_bucket(store: AmazonS3) {
+fn has_bucket(store: &AmazonS3) -> bool {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     // A thread of its own: whoever starts a server may be within a runtime.
-    let waiting = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while let Err(error) = runtime.block_on(store.list_with_delimiter(None)) {
-            assert!(Instant::now() < deadline, "no bucket after a minute: {error}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    });
-    waiting.join().expect("the bucket is there");
+    std::thread::scope(|scope| {
+        let listed = scope.spawn(|| runtime().block_on(store.list_with_delimiter(None)).is_ok());
+        listed.join().expect("listing does not panic")
+    })
 }
 
 fn missing<T>() -> Option<T> {
