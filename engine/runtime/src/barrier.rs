@@ -44,6 +44,8 @@ pub(crate) struct Barrier {
     pub(crate) rest: Option<Receiver<Panes>>,
     /// Everything that can leave memory is to leave it.
     pub(crate) make_space: bool,
+    /// What was loaded is taken over behind this cut.
+    pub(crate) loaded: bool,
 }
 
 impl Barrier {
@@ -59,6 +61,7 @@ impl Barrier {
             repeat: None,
             rest: None,
             make_space: false,
+            loaded: false,
         }
     }
 

@@ -30,6 +30,8 @@ pub struct Settings {
     pub max_kept_exits: usize,
     /// `taskmanager.memory.managed.size`: bytes of keys and aggregates in memory; what is more goes to the state store.
     pub max_state_bytes: u64,
+    /// `aqueduct.restore.max-bytes`: state files up to so many bytes are read before the first record, others beside the records.
+    pub max_restore_bytes: u64,
     /// Keys of windows that fire from the state store in one epoch, at least 1.
     pub max_fired_keys: usize,
     /// Result rows above which windows wait for the next epoch, where several can fire; at least 1.

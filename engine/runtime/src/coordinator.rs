@@ -3,15 +3,17 @@
 //! It moves no rows. Windows fire only here: it picks the watermark up to which they fire BEFORE it asks the threads to
 //! cut, so that a cut needs no second round between threads.
 
+mod cuts;
+
 use crate::barrier::{Barrier, Committed};
 use crate::config::Settings;
 use crate::epochs::Epochs;
-use crate::host::{self, Answer, received};
+use crate::host::{Answer, received};
+use crate::loading::Loads;
 use crate::looks::{self, CHECKING, Found, LOOKING};
-use crate::portions::{self, Portions};
+use crate::portions::Portions;
 use crate::pressure;
-use crate::progress::{Command, Cut, Event, Space, SplitProgress, WorkerProgress, records, shard_watermark};
-use crate::repeat;
+use crate::progress::{Command, Event, SplitProgress, WorkerProgress, shard_watermark};
 use crate::start::{Started, with_source};
 use crate::status::{JobState, StatusBoard, StatusSnapshot};
 use crate::view;
@@ -21,7 +23,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// How often the threads are looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -82,6 +84,10 @@ pub(crate) struct Coordinator {
     /// Windows that fire from there have more keys to show.
     unfired: bool,
     portions: Portions,
+    /// What is loaded beside the records.
+    loads: Option<Loads>,
+    /// How long that took, when it is over.
+    loaded_after: Option<Duration>,
     /// Windows were kept for the epochs after the last cut.
     held_back: bool,
     /// Wall time of the last look that found nothing to seal.
@@ -91,7 +97,7 @@ pub(crate) struct Coordinator {
 impl Coordinator {
     pub(crate) fn new(mut started: Started, settings: Settings, status: Arc<StatusBoard>) -> Self {
         let now = started.clock.steady();
-        let epochs = started.take_epochs();
+        let (epochs, loads) = (started.take_epochs(), started.take_loads());
         let stored = epochs.as_ref().map(|epochs| (epochs.stored.open.clone(), epochs.stored.is_firing()));
         let (epochs_spilled, unfired) = stored.unwrap_or_default();
         let bounded =
@@ -118,6 +124,8 @@ impl Coordinator {
             spilled: epochs_spilled,
             unfired,
             portions,
+            loads,
+            loaded_after: None,
             held_back: false,
             secured_at_ms: None,
         }
@@ -253,137 +261,11 @@ impl Coordinator {
 
     /// Reading waits while a sink is far behind, the store does not take an epoch, or state has to leave memory first.
     fn throttle(&self, now: Duration) {
-        let backlog =
-            pressure::of_sinks(&self.started, &self.settings) || pressure::of_state(&self.started, &self.settings);
+        let backlog = pressure::of_sinks(&self.started, &self.settings)
+            || pressure::of_state(&self.started, self.loads.as_ref(), &self.settings);
         let slow = self.sealing.is_some()
             && now.saturating_sub(self.last_seal) > SLOW_SEAL.max(self.settings.checkpoint_interval * 2);
         self.started.job.paused.store(backlog || slow, Ordering::Relaxed);
-    }
-
-    fn maybe_seal(&mut self, progress: &[WorkerProgress], watermarks: &[EventTime], now: Duration) -> Result<()> {
-        if !self.started.repeats.is_empty() {
-            return self.maybe_repeat(progress, now);
-        }
-        let since = now.saturating_sub(self.last_seal);
-        let ending = matches!(self.phase, Phase::Ending(_));
-        let asked = self.started.control.asked();
-        let mut make_space = false;
-        let held_up = pressure::of_sinks(&self.started, &self.settings);
-        if !ending {
-            let fireable = portions::fireable(&self.started.plan, progress, watermarks);
-            let more = (self.unfired || (self.held_back && fireable)) && !held_up;
-            let fireable = fireable && !(self.held_back && held_up);
-            make_space = pressure::wants_space(&self.started, &self.settings);
-            let wanted = asked > self.answered || more || make_space;
-            if since < self.settings.checkpoint_min_pause.min(self.settings.checkpoint_interval) && !wanted {
-                return Ok(());
-            }
-            let buffered: u64 =
-                self.started.threads.iter().map(|thread| thread.shared.buffered.load(Ordering::Relaxed)).sum();
-            let due = since >= self.settings.checkpoint_interval || wanted;
-            if !(fireable || buffered > self.settings.max_buffered_bytes || due) {
-                return Ok(());
-            }
-            if due && !(fireable || more || make_space) && buffered == 0 && records(progress) == self.sealed_records {
-                // Nothing to seal: only see that the shard is still ours.
-                self.last_seal = now;
-                self.answered = asked;
-                self.secured_at_ms = Some(self.started.clock.wall_ms());
-                if let Some(epochs) = self.epochs.as_ref().filter(|_| self.checking.is_none()) {
-                    self.checking = Some(looks::at_claim(&self.started.host, epochs.log.reader()));
-                }
-                return Ok(());
-            }
-        } else if (self.unfired || self.held_back) && held_up {
-            return Ok(());
-        }
-        let drains = self.phase == Phase::Ending(JobState::Stopped) && self.fires_all(JobState::Stopped);
-        let wanted: Vec<i64> = watermarks.iter().map(|at| if drains { i64::MAX } else { at.0 }).collect();
-        let fire_up_to = self.portions.bound(&self.started.plan, progress, &wanted);
-        self.held_back = fire_up_to != wanted;
-        let finished = self.phase == Phase::Ending(JobState::Finished) && !self.held_back;
-        if let Phase::Ending(state) = self.phase {
-            self.phase = Phase::Sealing(state);
-        }
-        self.cut(Barrier { make_space, ..Barrier::new(fire_up_to, finished, now, asked) });
-        Ok(())
-    }
-
-    /// Whether every window fires before such an end.
-    fn fires_all(&self, end: JobState) -> bool {
-        end == JobState::Finished || self.started.control.drains()
-    }
-
-    /// Asks the threads to cut.
-    fn cut(&mut self, mut barrier: Barrier) {
-        self.last_seal = barrier.begun;
-        // Closed when every thread has let go of its end.
-        let (panes, rest) = mpsc::channel(WAITING_PANES);
-        barrier.rest = Some(rest);
-        let space = Arc::new(Space { make: barrier.make_space, spilled: self.spilled.clone() });
-        for thread in &self.started.threads {
-            let (fire_up_to, space, panes) = (barrier.fire_up_to.clone(), space.clone(), panes.clone());
-            let command = Command::Barrier { fire_up_to, space, panes };
-            if thread.commands.send(command).is_err() {
-                // Its own error is on the way.
-                return;
-            }
-        }
-        self.barrier = Some(barrier);
-    }
-
-    /// Cuts an epoch once more where it was cut before, as soon as every split has come that far.
-    fn maybe_repeat(&mut self, progress: &[WorkerProgress], now: Duration) -> Result<()> {
-        let Some(again) = self.started.repeats.front().filter(|_| self.phase == Phase::Running) else { return Ok(()) };
-        let splits: Vec<_> = progress.iter().flat_map(|worker| &worker.splits).collect();
-        for state in &again.splits {
-            let table = |source: usize| &self.started.plan.sources[source].spec.table;
-            let split = splits.iter().find(|split| split.split == state.split && *table(split.source) == state.source);
-            match split {
-                Some(split) if split.next >= state.next => {}
-                Some(split) if !split.ended => return Ok(()),
-                // Its thread has not begun with it.
-                None if self.started.is_known(state) => return Ok(()),
-                _ => {
-                    return Err(Error::data(format!(
-                        "epoch {} cannot be cut again after damage: {} of '{}' ends before offset {}, up to which it was read then. \
-                         Restore the input, or the damaged checkpoint from a copy",
-                        again.epoch, state.split, state.source, state.next
-                    )));
-                }
-            }
-        }
-        let fire_up_to = repeat::fire_up_to(&self.started.plan, again);
-        let barrier = Barrier { repeat: Some(again.clone()), ..Barrier::new(fire_up_to, again.finished, now, 0) };
-        self.cut(barrier);
-        Ok(())
-    }
-
-    /// An epoch was cut again: on to the next one, or on with reading.
-    fn repeated(&mut self) {
-        let Some(done) = self.started.repeats.pop_front() else { return };
-        tracing::info!(epoch = %done.epoch, left = self.started.repeats.len(), "an epoch was cut again as it was");
-        match (&self.started.limits, self.started.repeats.front()) {
-            (Some(limits), Some(next)) => limits.set(next),
-            (Some(limits), None) => limits.lift(),
-            (None, _) => {}
-        }
-    }
-
-    fn take_cut(&mut self, cut: Cut) -> Result<()> {
-        let threads = self.started.threads.len();
-        let barrier = self.barrier.as_mut().ok_or_else(|| Error::bug("a cut came without a barrier"))?;
-        barrier.cuts.push(cut);
-        if barrier.cuts.len() < threads {
-            return Ok(());
-        }
-        let progress = self.progress();
-        let mut barrier = self.barrier.take().ok_or_else(|| Error::bug("the barrier is gone"))?;
-        barrier.sources = view::source_totals(&self.started, &progress);
-        self.sealed_records = records(&progress);
-        let epochs = self.epochs.take().ok_or_else(|| Error::bug("two epochs are being sealed at once"))?;
-        self.sealing = Some(host::start(self.started.host.as_ref(), SEALING, epochs.seal(barrier)));
-        Ok(())
     }
 
     fn take_sealed(&mut self, sealed: Result<Sealed>) -> Result<()> {
@@ -472,6 +354,8 @@ impl Coordinator {
             let checkpoint = &mut snapshot.checkpoint;
             checkpoint.secured_at_ms = checkpoint.committed_at_ms.max(self.secured_at_ms);
             checkpoint.answered = self.answered;
+            checkpoint.loading = self.loads.is_some();
+            checkpoint.load_ms = self.loaded_after.map(|took| took.as_millis() as u64);
             checkpoint.repeats_left = self.started.repeats.len() as u64;
         });
     }

@@ -5,7 +5,7 @@ use crate::config::{Environment, FromSavepoint, OnDamage, Settings};
 use crate::epochs::Totals;
 use crate::fits::{Found, check_fits, check_identity, fired};
 use crate::fork;
-use crate::restore::{self, Restored};
+use crate::restore::{self, Restored, Wish};
 use crate::stored::Stored;
 use aqueduct_checkpoint::{CommitBody, Cut, IdSource, Owner, Place, ShardLog, Taken, Taking, peek};
 use aqueduct_core::{Error, ErrorKind, Line, Result, ShardId, Sink};
@@ -131,15 +131,14 @@ async fn restore_from(
     let totals = head.as_ref().map(Totals::of).transpose()?.unwrap_or_default();
     let fired_up_to = fired(plan, head.as_ref());
     let stored = Stored::of(plan, &totals.spilled, &fired_up_to, settings.max_fired_keys);
-    let restored = restore::panes(
-        plan,
-        &log,
-        head.as_ref(),
-        &site.state_dir,
-        settings.parallelism,
-        (&fired_up_to, &stored),
-        &site.place.points,
-    )
-    .await?;
+    let wish = Wish {
+        state_dir: &site.state_dir,
+        threads: settings.parallelism,
+        fired_up_to: &fired_up_to,
+        stored: &stored,
+        // Epochs that are cut again fire what they fired: they do not wait for state.
+        max_bytes: if repeats.is_empty() { settings.max_restore_bytes } else { u64::MAX },
+    };
+    let restored = restore::panes(plan, &log, head.as_ref(), &wish, &site.place.points).await?;
     Ok(Ground { log, head, line, repeats: repeats.into(), totals, fired_up_to, stored, restored })
 }

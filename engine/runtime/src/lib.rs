@@ -19,6 +19,7 @@ mod histogram;
 mod host;
 mod ingest;
 mod load;
+mod loading;
 mod looks;
 mod outbox;
 mod points;

@@ -21,8 +21,6 @@ struct Block {
     query: usize,
     slice: SliceKey,
     worker: u16,
-    /// So many panes come from here on, roughly; said once.
-    expected: usize,
     panes: Panes,
     /// Takes the panes back when they are taken over: memory that comes and goes costs more than what is done with it.
     back: Sender<Panes>,
@@ -104,9 +102,6 @@ fn take_over(thread: usize, blocks: Receiver<Block>, operators: &mut [Option<Win
         let operator = operators[block.query].as_mut();
         let operator = operator.ok_or_else(|| Error::data("the state files hold panes of a query without windows"))?;
         let part = (block.slice.slice_start, block.slice.min_end);
-        if block.expected > 0 {
-            operator.expect(part, block.expected)?;
-        }
         operator.restore(part, &block.panes, usize::from(block.worker) != thread)?;
         block.panes.clear();
         // A reader that has ended needs none.
@@ -124,12 +119,10 @@ fn read(scan: Scan<'_>, thread: usize, reader: u16, send: &SyncSender<Block>) ->
     let from = |reader: u16| KEY_GROUPS * reader / scan.readers;
     let share = Share { without: scan.without, whose: &mine, groups: from(reader)..from(reader + 1) };
     scan.state.scan(&share, &mut |pane, value| {
-        let begins = last.as_ref().is_none_or(|block| !block.is_of(pane));
-        if begins || last.as_ref().is_some_and(|block| block.panes.is_full()) {
+        if last.as_ref().is_none_or(|block| !block.is_of(pane) || block.panes.is_full()) {
             let (query, slice, worker) = (scan.query(pane)?, pane.slice(), pane.worker);
-            let expected = if begins { scan.state.estimate(&slice, worker) / usize::from(scan.readers) } else { 0 };
             let (panes, back) = (empty.try_recv().unwrap_or_default(), back.clone());
-            if let Some(full) = last.replace(Block { query, slice, worker, expected, panes, back }) {
+            if let Some(full) = last.replace(Block { query, slice, worker, panes, back }) {
                 hand_over(full, send)?;
             }
         }

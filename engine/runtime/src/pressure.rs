@@ -1,6 +1,7 @@
 //! Where too much is waiting: rows before a sink, state in memory. What is done about it is the coordinator's business.
 
 use crate::config::Settings;
+use crate::loading::Loads;
 use crate::start::Started;
 use std::sync::atomic::Ordering;
 
@@ -10,8 +11,8 @@ pub(crate) fn of_sinks(started: &Started, settings: &Settings) -> bool {
 }
 
 /// There is more state in memory than there may be.
-pub(crate) fn of_state(started: &Started, settings: &Settings) -> bool {
-    state_bytes(started) > settings.max_state_bytes
+pub(crate) fn of_state(started: &Started, loads: Option<&Loads>, settings: &Settings) -> bool {
+    state_bytes(started) + loads.map_or(0, |loads| loads.size().1) > settings.max_state_bytes
 }
 
 /// State is to leave memory. What leaves takes its time to be written down, and as much may come meanwhile.

@@ -136,6 +136,8 @@ pub(crate) enum Event {
 pub(crate) struct Space {
     /// Everything that can leave memory leaves it with this cut.
     pub(crate) make: bool,
+    /// What was loaded is taken over right behind the cut.
+    pub(crate) loaded: bool,
     /// Per query: parts that some thread has in the state store.
     pub(crate) spilled: Vec<BTreeSet<PartKey>>,
 }

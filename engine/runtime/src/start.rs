@@ -7,14 +7,16 @@ use crate::config::{Environment, Settings};
 use crate::control::Control;
 use crate::delivery::{Delivery, Reach, SinkTask, backlog};
 use crate::drain::Drain;
-use crate::epochs::Epochs;
+use crate::epochs::{Epochs, Totals};
 use crate::exits::{Counts, Exits};
 use crate::fits::{Found, check_identity, starts};
 use crate::fork;
 use crate::ground::{self, Ground, Site};
 use crate::host::blocking;
+use crate::loading::{Feed, Load, Loads, loader};
 use crate::progress::{Command, Event, JobShared, SourceCounts, WorkerShared};
 use crate::repeat::{Held, Limits};
+use crate::restore::Restored;
 use crate::seal::Sealing;
 use crate::status::{CheckpointStatus, StatusBoard, StatusSnapshot};
 use crate::window::WindowOperator;
@@ -26,7 +28,7 @@ use aqueduct_core::{
     Claimed, Clock, Cursor, Error, FailPoints, Host, Line, Result, Sink, Source, SourceIdentity, SourceReader, SplitId,
     SplitStart, TableColumn,
 };
-use aqueduct_plan::JobPlan;
+use aqueduct_plan::{JobPlan, QueryInput};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use tokio::sync::mpsc as channel;
@@ -70,16 +72,21 @@ pub(crate) struct Started {
     pub(crate) repeats: VecDeque<Cut>,
     /// Set while there are any.
     pub(crate) limits: Option<Arc<Limits>>,
-    /// Counters of the sources at the restore.
-    pub(crate) base_sources: BTreeMap<String, SourceCounts>,
-    /// Counts per query id at the restore.
-    pub(crate) base_counts: BTreeMap<String, Counts>,
+    /// What is loaded beside the records; taken by the coordinator.
+    loads: Option<Loads>,
+    /// Totals at the restore.
+    pub(crate) base: Totals,
 }
 
 impl Started {
     /// The owner of log and state, once.
     pub(crate) fn take_epochs(&mut self) -> Option<Box<Epochs>> {
         self.epochs.take()
+    }
+
+    /// What is loaded beside the records, once.
+    pub(crate) fn take_loads(&mut self) -> Option<Loads> {
+        self.loads.take()
     }
 
     /// Whether the split was given to a thread, which may not have begun with it yet.
@@ -120,20 +127,20 @@ pub(crate) async fn start(
     fork::from_savepoint(&plan, settings, &site, &mut sinks, &found).await?;
     ground::look(&plan, settings, &site, &found).await?;
     let begun = clock.steady();
-    let Ground { log, head, line, repeats, totals, fired_up_to, stored, restored } =
+    let Ground { log, head, line, repeats, totals, fired_up_to, stored, mut restored } =
         ground::ground(&plan, settings, &site, &mut sinks).await?;
     let identity = check_identity(&plan, &found, head.as_ref(), settings.other_input)?;
     let starts = starts(host.as_ref(), &plan, &sources, &found, head.as_ref()).await?;
     let checkpoint = restored_from(head.as_ref(), clock.steady().saturating_sub(begun));
     let ((failed, failures), (events_in, events)) = (channel::unbounded_channel(), channel::unbounded_channel());
-    let opened = open_sinks(&plan, sinks, &log, (&clock, &host, &points), &line, &repeats).await?;
-    let deliveries: Vec<Arc<Delivery>> = opened.iter().map(|task| task.delivery.clone()).collect();
+    let (opened, deliveries) = open_sinks(&plan, sinks, &log, (&clock, &host, &points), &line, &repeats).await?;
     status.update(|snapshot| announce(snapshot, log.claimed(), &checkpoint, &deliveries));
     let (job, limits) = (Arc::new(JobShared::new(plan.sources.len())), Limits::up_to(repeats.front()));
     let known = starts.iter().map(|splits| splits.iter().map(|(start, _)| start.split.clone()).collect()).collect();
     let readers = readers(host.as_ref(), &plan, &sources, starts, settings.parallelism, limits.as_ref()).await?;
     points.hit("runtime.start.before-threads");
-    let threads = threads(&plan, settings, (&clock, host.as_ref()), &job, restored.operators, readers, &events_in)?;
+    let around = (&clock, host.as_ref(), &points);
+    let (threads, loads) = threads(&plan, settings, around, &job, &mut restored, readers, &events_in)?;
     opened.into_iter().for_each(|task| host.spawn(Box::pin(task.run(failed.clone()))));
     let epochs = Some(Box::new(Epochs {
         log,
@@ -173,8 +180,8 @@ pub(crate) async fn start(
         control: environment.control,
         repeats,
         limits,
-        base_sources: totals.sources,
-        base_counts: totals.counts,
+        loads,
+        base: totals,
     })
 }
 
@@ -216,23 +223,55 @@ fn announce(
     snapshot.sinks = deliveries.iter().map(|delivery| delivery.status()).collect();
 }
 
-/// One thread per list of operators, each with its readers.
+/// Starts a loader per thread, where there is anything to load.
+fn loaders(
+    plan: &Arc<JobPlan>,
+    host: &dyn Host,
+    loads: Vec<Load>,
+    events: &channel::UnboundedSender<Event>,
+    points: &FailPoints,
+) -> Result<Vec<Feed>> {
+    let start = |(index, load)| {
+        let (loader, feed) = loader(index, plan, load, events.clone(), points);
+        host.thread(&format!("load-{index}"), Box::new(loader)).map(|()| feed)
+    };
+    loads.into_iter().enumerate().map(start).collect()
+}
+
+/// Per source: up to where windows need no state that is being loaded.
+fn loading_bounds(plan: &JobPlan, operators: &[Vec<Option<WindowOperator>>]) -> Vec<i64> {
+    let mut bounds = vec![i64::MAX; plan.sources.len()];
+    // Every thread waits for the same.
+    for (query, operator) in plan.queries.iter().zip(operators.first().into_iter().flatten()) {
+        if let (QueryInput::Source(source), Some(end)) =
+            (query.input, operator.as_ref().and_then(WindowOperator::loading_from))
+        {
+            bounds[source] = bounds[source].min(end.saturating_sub(2));
+        }
+    }
+    bounds
+}
+
+/// One thread per list of operators, each with its readers, and with its loader where there is anything to load.
 fn threads(
     plan: &Arc<JobPlan>,
     settings: &Settings,
-    (clock, host): (&Arc<dyn Clock>, &dyn Host),
+    (clock, host, points): (&Arc<dyn Clock>, &dyn Host, &FailPoints),
     job: &Arc<JobShared>,
-    operators: Vec<Vec<Option<WindowOperator>>>,
+    restored: &mut Restored,
     mut readers: BTreeMap<usize, ReadersOfThread>,
     events: &channel::UnboundedSender<Event>,
-) -> Result<Vec<Thread>> {
-    let mut threads = Vec::with_capacity(operators.len());
+) -> Result<(Vec<Thread>, Option<Loads>)> {
+    let operators = std::mem::take(&mut restored.operators);
+    let feeds = loaders(plan, host, std::mem::take(&mut restored.loads), events, points)?;
+    let loads = Loads::of(&feeds, loading_bounds(plan, &operators), clock.steady());
+    let (mut threads, mut feeds) = (Vec::with_capacity(operators.len()), feeds.into_iter());
     for (index, operators) in operators.into_iter().enumerate() {
-        let worker = worker(index, plan, settings, clock, job, operators)?;
+        let worker = worker(index, plan, settings, clock, job, (operators, feeds.next()))?;
         let mine = readers.remove(&index).unwrap_or_default();
         threads.push(spawn(host, worker, mine, events.clone())?);
     }
-    Ok(threads)
+    Ok((threads, loads))
 }
 
 async fn open_sinks(
@@ -242,7 +281,7 @@ async fn open_sinks(
     (clock, host, points): (&Arc<dyn Clock>, &Arc<dyn Host>, &FailPoints),
     line: &Line,
     repeats: &VecDeque<Cut>,
-) -> Result<Vec<SinkTask>> {
+) -> Result<(Vec<SinkTask>, Vec<Arc<Delivery>>)> {
     let claimed = log.claimed().clone();
     let opening = sinks.into_iter().zip(&plan.sinks).map(|(mut sink, table)| {
         let claimed = claimed.clone();
@@ -256,7 +295,7 @@ async fn open_sinks(
         }
     });
     let opened = futures::future::join_all(opening).await;
-    let mut tasks = Vec::with_capacity(opened.len());
+    let (mut tasks, mut deliveries) = (Vec::with_capacity(opened.len()), Vec::with_capacity(opened.len()));
     for (outcome, table) in opened.into_iter().zip(&plan.sinks) {
         let (sink, cursor) = outcome?;
         let name = table.spec.table.clone();
@@ -266,9 +305,10 @@ async fn open_sinks(
         let delivery = Arc::new(Delivery::new(name, table.connector.clone(), cursor, pending, reach, unstable));
         let (claimed, log, clock) = (claimed.clone(), log.reader(), clock.clone());
         let (host, points) = (host.clone(), points.clone());
+        deliveries.push(delivery.clone());
         tasks.push(SinkTask { sink, cursor, claimed, log, delivery, clock, host, points });
     }
-    Ok(tasks)
+    Ok((tasks, deliveries))
 }
 
 /// Opens a sink. A process that is too old and came late may take the sink from the owner for a moment: the owner takes it
@@ -338,7 +378,7 @@ fn worker(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
     job: &Arc<JobShared>,
-    operators: Vec<Option<WindowOperator>>,
+    (operators, feed): (Vec<Option<WindowOperator>>, Option<Feed>),
 ) -> Result<Worker> {
     let encoder = |source: &aqueduct_plan::SourceTable| {
         JsonEncoder::new(&TableColumn::schema(&source.spec.columns), aqueduct_core::json::JsonOptions::default())
@@ -362,7 +402,7 @@ fn worker(
         totals: vec![Counts::default(); queries],
         source_counts: vec![SourceCounts::default(); plan.sources.len()],
         encoders: plan.sources.iter().map(encoder).collect::<Result<Vec<_>>>()?,
-        drain: Drain::new(index, plan, settings.panes_per_turn),
+        drain: Drain::new(index, plan, settings.panes_per_turn, feed),
     })
 }
 

@@ -180,8 +180,14 @@ pub struct CheckpointStatus {
     pub put_readbacks: u64,
     /// The epoch from which this process restored, if any.
     pub restored_epoch: Option<u64>,
-    /// How long the restore took, ms.
+    /// How long the restore took, ms: until the first record can be read.
     pub restore_ms: Option<u64>,
+    /// Much state is still being read into memory beside the records; its windows do not fire meanwhile.
+    #[serde(default)]
+    pub loading: bool,
+    /// How long that took beyond the restore, ms, when it is over.
+    #[serde(default)]
+    pub load_ms: Option<u64>,
     /// Wall time up to which nothing was left to seal, ms since 1970: the last commit, or a later look that found nothing.
     #[serde(default)]
     pub secured_at_ms: Option<i64>,

@@ -83,7 +83,7 @@ fn ledger(started: &Started, progress: &[WorkerProgress]) -> Vec<LedgerTotals> {
     let mut rows = Vec::new();
     for (index, query) in started.plan.queries.iter().enumerate() {
         let QueryInput::Source(source) = query.input else { continue };
-        let mut counts = started.base_counts.get(&query.id).copied().unwrap_or_default();
+        let mut counts = started.base.counts.get(&query.id).copied().unwrap_or_default();
         progress.iter().filter_map(|worker| worker.counts.get(index)).for_each(|more| counts.add(more));
         rows.push(LedgerTotals {
             query: query.name.clone(),
@@ -100,7 +100,7 @@ fn ledger(started: &Started, progress: &[WorkerProgress]) -> Vec<LedgerTotals> {
 
 /// Counts of every source since the lineage began: what the checkpoint says and what the threads read since.
 pub(crate) fn source_totals(started: &Started, progress: &[WorkerProgress]) -> BTreeMap<String, SourceCounts> {
-    let mut totals = started.base_sources.clone();
+    let mut totals = started.base.sources.clone();
     for (index, source) in started.plan.sources.iter().enumerate() {
         let total = totals.entry(source.spec.table.clone()).or_default();
         for counts in progress.iter().filter_map(|worker| worker.sources.get(index)) {

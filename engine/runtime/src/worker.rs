@@ -89,7 +89,7 @@ impl Reading {
             worker.readers.iter_mut().for_each(|slot| slot.reader.close());
             return Ok(Turn::Done);
         }
-        let wrote = worker.write_panes();
+        let wrote = worker.write_panes()?;
         let turn = worker.turn(if may_wait && !wrote { READ_WAIT } else { Duration::ZERO })?;
         let turn = if wrote { Turn::Busy } else { turn };
         self.quiet = turn == Turn::Quiet;
@@ -107,12 +107,10 @@ impl Reading {
 impl Turns for Reading {
     /// A panic or an error is told to the coordinator; it never vanishes.
     fn turn(&mut self, may_wait: bool) -> Turn {
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.step(may_wait)));
         let index = self.worker.index;
-        let failure = match outcome {
-            Ok(Ok(turn)) => return turn,
-            Ok(Err(error)) => error,
-            Err(panic) => Error::bug(format!("reading thread {index} panicked: {}", panic_text(panic.as_ref()))),
+        let failure = match caught(format_args!("reading thread {index}"), || self.step(may_wait)) {
+            Ok(turn) => return turn,
+            Err(failure) => failure,
         };
         // The receiver is gone only when the job has ended already.
         let _ = self.events.send(Event::Failed(failure));
@@ -304,7 +302,8 @@ impl Worker {
                 firing = operator.take_fired(fire_up_to[source])?;
                 operator.cut(space.make);
                 spilled.clone_from(operator.spilled());
-                size = operator.size();
+                let (held, loading) = (operator.size(), self.drain.loading(index));
+                size = (held.0 + loading.0, held.1 + loading.1);
             }
             cut.fired.push(firing.fired);
             cut.stored.push(firing.stored);
@@ -312,9 +311,12 @@ impl Worker {
             cut.spilled.push(spilled);
             cut.sizes.push(size);
         }
+        if space.loaded {
+            self.drain.take_loaded(&mut self.operators)?;
+        }
         let clock = &self.clock;
         let live = cut.sizes.iter().map(|(panes, _)| panes).sum();
-        cut.changes = self.drain.begin(&mut self.operators, panes, live, || clock.steady().saturating_sub(begun));
+        cut.changes = self.drain.begin(&mut self.operators, panes, live, || clock.steady().saturating_sub(begun))?;
         self.publish();
         self.publish_state();
         cut.pause = self.clock.steady().saturating_sub(begun);
@@ -322,17 +324,17 @@ impl Worker {
     }
 
     /// Writes down some of the last cut's panes. True when there were any and somebody takes them.
-    fn write_panes(&mut self) -> bool {
+    fn write_panes(&mut self) -> Result<bool> {
         if !self.drain.is_open() {
-            return false;
+            return Ok(false);
         }
         let begun = self.clock.steady();
         let clock = &self.clock;
-        let wrote = self.drain.turn(&mut self.operators, || clock.steady().saturating_sub(begun));
+        let wrote = self.drain.turn(&mut self.operators, || clock.steady().saturating_sub(begun))?;
         if !self.drain.is_open() {
             self.publish_state();
         }
-        wrote
+        Ok(wrote)
     }
 
     /// What could leave memory.
@@ -340,6 +342,12 @@ impl Worker {
         let bytes = self.operators.iter().flatten().map(WindowOperator::movable_bytes).sum();
         self.shared.state.store(bytes, Ordering::Relaxed);
     }
+}
+
+/// What `work` gives; a panic comes back as an error.
+pub(crate) fn caught<T>(who: std::fmt::Arguments<'_>, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    outcome.unwrap_or_else(|panic| Err(Error::bug(format!("{who} panicked: {}", panic_text(panic.as_ref())))))
 }
 
 /// What a panic said, if it said text.

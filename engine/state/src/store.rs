@@ -7,8 +7,8 @@ use crate::puts::PanePuts;
 use crate::snapshot::{self, StateFile};
 use aqueduct_core::{Error, Result};
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Env, FlushOptions, Options, Range, ReadOptions,
-    WaitForCompactOptions, WriteBatch, WriteOptions, perf::get_memory_usage_stats,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Env, FlushOptions, Options, ReadOptions, WaitForCompactOptions,
+    WriteBatch, WriteOptions, perf::get_memory_usage_stats,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -99,7 +99,21 @@ impl StateStore {
         Self::open(dir, false, merge)
     }
 
+    /// As [`Self::restore_dir`], to be read only: nothing in `dir` is changed.
+    pub fn read_dir(dir: &Path, merge: Merge) -> Result<Self> {
+        Self::open_as(dir, false, merge, |options| DB::open_for_read_only(options, dir, false))
+    }
+
     fn open(dir: &Path, create: bool, merge: Merge) -> Result<Self> {
+        Self::open_as(dir, create, merge, |options| DB::open(options, dir))
+    }
+
+    fn open_as(
+        dir: &Path,
+        create: bool,
+        merge: Merge,
+        open: impl FnOnce(&Options) -> std::result::Result<DB, rocksdb::Error>,
+    ) -> Result<Self> {
         let cache = Cache::new_lru_cache(BLOCK_CACHE);
         let mut options = options(&cache, create);
         // Whoever restores reads everything at once; what compacts meanwhile only takes the disk from it.
@@ -107,7 +121,7 @@ impl StateStore {
         options.set_merge_operator_associative(MERGE_NAME, move |key, there, added| {
             merge(query_of(key)?, &mut there.into_iter().chain(added))
         });
-        let db = DB::open(&options, dir).map_err(|error| {
+        let db = open(&options).map_err(|error| {
             let next = if create {
                 "check the folder's rights and free space"
             } else {
@@ -199,15 +213,6 @@ impl StateStore {
             }
         }
         panes.status().map_err(|error| self.explain(&error, "read"))
-    }
-
-    /// How many panes a worker has in a slice, roughly: a pane that lies in several files counts for each.
-    pub fn estimate(&self, slice: &SliceKey, worker: u16) -> usize {
-        let number = |name| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
-        let (first, behind) = (slice.worker_prefix(worker), slice.behind(worker));
-        let bytes: u64 = self.db.get_approximate_sizes(&[Range::new(&first, &behind)]).iter().sum();
-        let (panes, all) = (number("rocksdb.estimate-num-keys"), number("rocksdb.live-sst-files-size"));
-        (panes as f64 * (bytes as f64 / all.max(1) as f64).min(1.0)) as usize
     }
 
     /// An iterator that reads ahead and leaves the cache as it is.

@@ -70,23 +70,6 @@ impl StateStore {
         Ok(left)
     }
 
-    /// Whose panes a slice holds.
-    fn workers(&self, slice: &SliceKey) -> Result<Vec<u16>> {
-        let (first, after) = slice.range();
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(after);
-        let mut panes = self.iterator(options);
-        let (mut workers, mut pane) = (Vec::new(), PaneKey::default());
-        panes.seek(first);
-        while let Some(key) = panes.key() {
-            self.read_key(&mut pane, key)?;
-            workers.push(pane.worker);
-            panes.seek(slice.behind(pane.worker));
-        }
-        panes.status().map_err(|error| self.explain(&error, "read"))?;
-        Ok(workers)
-    }
-
     fn part(&self, slice: &SliceKey, worker: u16) -> Part<'_> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(slice.behind(worker));

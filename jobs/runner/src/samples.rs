@@ -98,6 +98,8 @@ fn checkpoint() -> CheckpointStatus {
         put_readbacks: 1,
         restored_epoch: Some(3),
         restore_ms: Some(250),
+        loading: false,
+        load_ms: Some(1_250),
         secured_at_ms: Some(NEW_YEAR_MS + 8_500),
         answered: 2,
         orphaned_blobs: 6,

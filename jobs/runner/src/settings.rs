@@ -99,6 +99,12 @@ pub(crate) const SETTINGS: &[SettingDef] = &[
     setting("aqueduct.outbox.max-bytes", "256 mb", "Undelivered results of one sink above which reading waits."),
     setting("aqueduct.seal.max-bytes", "32 mb", "Results held in memory above which a checkpoint is taken early."),
     setting(
+        "aqueduct.restore.max-bytes",
+        "32 mb",
+        "State of a checkpoint, in its files, that is read before the first record; more of it is read beside the records, and \
+         windows that need it wait.",
+    ),
+    setting(
         "aqueduct.exits.max-rows",
         "10000",
         "Late rows and dead letters kept per checkpoint and query; all are counted.",
@@ -217,6 +223,7 @@ pub(crate) fn parse(settings: &BTreeMap<String, String>, job: &JobFile) -> Resul
         max_buffered_bytes: values.bytes("aqueduct.seal.max-bytes")?,
         max_kept_exits: usize::try_from(values.whole("aqueduct.exits.max-rows", 0)?).unwrap_or(usize::MAX),
         max_state_bytes: managed_memory(&values)?,
+        max_restore_bytes: values.bytes("aqueduct.restore.max-bytes")?,
         max_fired_keys: FIRED_KEYS,
         max_fired_rows: FIRED_ROWS,
         panes_per_turn: PANES_PER_TURN,

@@ -82,6 +82,7 @@ pub struct Shape {
     panes_per_turn: usize,
     state_bytes: u64,
     fired_keys: usize,
+    restore_bytes: u64,
 }
 
 impl Shape {
@@ -99,6 +100,7 @@ impl Shape {
             // Of some seeds nearly everything leaves memory.
             state_bytes: if random.below(3) == 0 { 1_000 + random.below(4_000) } else { 1 << 30 },
             fired_keys: 1 + random.below(6) as usize,
+            restore_bytes: if random.below(2) == 0 { 0 } else { u64::MAX },
         }
     }
 }
@@ -126,6 +128,7 @@ pub fn process(
         max_buffered_bytes: shape.buffered,
         max_kept_exits: usize::MAX,
         max_state_bytes: shape.state_bytes,
+        max_restore_bytes: shape.restore_bytes,
         max_fired_keys: shape.fired_keys,
         max_fired_rows: shape.fired_keys,
         panes_per_turn: shape.panes_per_turn,

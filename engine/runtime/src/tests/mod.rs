@@ -2,5 +2,6 @@
 //!
 //! Services are not needed here; the same promises over real ones are checked in the workspace's `tests`.
 
+mod loading;
 pub(crate) mod parts;
 mod whole;

@@ -378,6 +378,7 @@ impl World {
             max_buffered_bytes: 1 << 20,
             max_kept_exits: usize::MAX,
             max_state_bytes: u64::MAX,
+            max_restore_bytes: u64::MAX,
             max_fired_keys: 10,
             max_fired_rows: 10,
             panes_per_turn: 2,

@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-fn rows(splits: &[Vec<Row>], gate: u64) -> Rows {
+pub(super) fn rows(splits: &[Vec<Row>], gate: u64) -> Rows {
     let gate = Arc::new(AtomicU64::new(gate));
     Rows { splits: Arc::new(splits.to_vec()), batch: 17, gate, bounded: true, identity: Arc::default() }
 }
 
-struct Running {
-    task: tokio::task::JoinHandle<Result<StatusSnapshot>>,
-    board: Arc<StatusBoard>,
-    stop: watch::Sender<bool>,
-    _state: tempfile::TempDir,
+pub(super) struct Running {
+    pub(super) task: tokio::task::JoinHandle<Result<StatusSnapshot>>,
+    pub(super) board: Arc<StatusBoard>,
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) _state: tempfile::TempDir,
 }
 
 fn start(world: &World, rows: Rows, parallelism: usize, changed: bool) -> Running {
@@ -32,7 +32,7 @@ fn start_job(world: &World, rows: Rows, parallelism: usize, changed: bool, looks
     })
 }
 
-fn start_with(
+pub(super) fn start_with(
     world: &World,
     rows: Rows,
     parallelism: usize,
@@ -47,7 +47,7 @@ fn start_with(
     Running { task: tokio::spawn(run(job, board.clone(), stopped)), board, stop, _state: state }
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
     for _ in 0..20_000 {
         if condition() {
             return;
@@ -57,7 +57,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
     panic!("{what} did not happen");
 }
 
-fn assert_exact(world: &World, splits: &[Vec<Row>]) {
+pub(super) fn assert_exact(world: &World, splits: &[Vec<Row>]) {
     for (sink, expected) in expected(splits).into_iter().enumerate() {
         assert_eq!(world.rows(sink), expected, "sink {sink}");
     }

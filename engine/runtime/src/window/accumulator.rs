@@ -189,11 +189,11 @@ impl Accumulators {
         }
     }
 
-    /// Folds group `i` of `other`, which has the same layout, into group `mapping[i]`.
-    pub(crate) fn merge(&mut self, other: &Accumulators, mapping: &[u32]) -> Result<()> {
+    /// Folds group `first + i` of `other`, which has the same layout, into group `mapping[i]`.
+    pub(crate) fn merge(&mut self, other: &Accumulators, first: u32, mapping: &[u32]) -> Result<()> {
         let layout = Arc::clone(&self.layout);
         for (block, groups) in mapping.chunks(BLOCK).enumerate() {
-            let first = (block * BLOCK) as u32;
+            let first = first + (block * BLOCK) as u32;
             for input in &layout.inputs {
                 for (from, group) in (first..).zip(groups) {
                     *self.rows.word_mut(*group, input.count) += other.rows.word(from, input.count);

@@ -70,9 +70,9 @@ fn through_storage(accumulators: &Accumulators, aggregates: &[Aggregate]) -> Acc
 /// The same as `made`, merged from two halves into empty ones, in another order of groups.
 fn through_merge(made: &Accumulators, aggregates: &[Aggregate]) -> Accumulators {
     let mut turned = empty(aggregates);
-    turned.merge(made, &[2, 0, 1]).unwrap();
+    turned.merge(made, 0, &[2, 0, 1]).unwrap();
     let mut back = empty(aggregates);
-    back.merge(&turned, &[1, 2, 0]).unwrap();
+    back.merge(&turned, 0, &[1, 2, 0]).unwrap();
     back
 }
 
@@ -222,7 +222,7 @@ fn integer_sums_pass_through_values_that_do_not_fit_but_the_result_must() {
     let mut twice = through_storage(&made, sums);
     assert_eq!(ints(&twice.finish(&[0], sums).unwrap()[0]), [Some(i64::MAX)]);
     let back: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX]));
-    twice.merge(&folded(sums, &back, None, &[1]), &[0, 1, 2]).unwrap();
+    twice.merge(&folded(sums, &back, None, &[1]), 0, &[0, 1, 2]).unwrap();
     check(&sum, &twice, ints, &[Some(i64::MAX), Some(-2), None]);
     let mean = long(AggregateFunction::Avg);
     let values: ArrayRef = Arc::new(Int64Array::from(vec![i64::MIN; 3]));

@@ -28,4 +28,6 @@ pub(crate) use spill::Written;
 #[cfg(test)]
 mod accumulator_tests;
 #[cfg(test)]
+mod loading_tests;
+#[cfg(test)]
 mod operator_tests;

@@ -17,6 +17,7 @@ use aqueduct_plan::{WindowAggregate, WindowKind};
 use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
 use datafusion::physical_expr::PhysicalExpr;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -196,6 +197,9 @@ impl WindowOperator {
         let kind = self.plan.kind;
         let step = kind.slice();
         let mut firing = Firing::default();
+        if self.loading_from().is_some_and(|end| end.saturating_sub(1) <= up_to) {
+            return Err(Error::bug("a window was to fire whose state is still being loaded"));
+        }
         let over = |(_, open_end): &PartKey| open_end.saturating_sub(1) <= up_to;
         // A part in the store belongs to one window alone.
         for part in self.spilled.parts().iter().copied().filter(over).collect::<Vec<_>>() {
@@ -245,12 +249,6 @@ impl WindowOperator {
         }
     }
 
-    /// Expects so many stored panes of a slice part, which is made when it is missing.
-    pub(crate) fn expect(&mut self, at: PartKey, panes: usize) -> Result<()> {
-        part(&mut self.parts, &mut self.sliding, &self.plan, at)?.reserve(panes);
-        Ok(())
-    }
-
     /// Adds stored panes of a slice part, which is made when it is missing.
     pub(crate) fn restore(&mut self, at: PartKey, panes: &Panes, changed: bool) -> Result<()> {
         part(&mut self.parts, &mut self.sliding, &self.plan, at)?.restore(panes, changed)
@@ -264,6 +262,40 @@ impl WindowOperator {
     /// Parts that are in the state store.
     pub(crate) fn spilled(&self) -> &BTreeSet<PartKey> {
         self.spilled.parts()
+    }
+
+    /// Parts that are being loaded: rows of theirs are folded into deltas until [`WindowOperator::take_loaded`].
+    pub(crate) fn load(&mut self, parts: BTreeSet<PartKey>) {
+        self.spilled.load(parts);
+    }
+
+    /// The end of the first window that needs a part that is being loaded.
+    pub(crate) fn loading_from(&self) -> Option<i64> {
+        let step = self.plan.kind.slice();
+        self.spilled.loading().iter().map(|(_, open_end)| self.first_open(*open_end, step)).min()
+    }
+
+    /// Takes over everything that was loaded, right behind a cut: the deltas of that cut are added while they are written down.
+    pub(crate) fn take_loaded(&mut self, mut loaded: BTreeMap<PartKey, Slice>) -> Result<()> {
+        for part in self.spilled.loaded() {
+            if let Entry::Vacant(missing) = loaded.entry(part) {
+                missing.insert(Slice::new(&self.plan)?.stored_total());
+            }
+        }
+        for (part, slice) in loaded {
+            if overlaps(self.plan.kind) {
+                self.sliding.note(part);
+            }
+            if self.parts.insert(part, slice).is_some() {
+                return Err(Error::bug(format!("the slice at {} ms was loaded and is there", part.0)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deltas of parts that are being loaded, which have been written down.
+    pub(crate) fn take_written(&mut self) -> Vec<(PartKey, Slice)> {
+        self.spilled.take_written()
     }
 
     /// Cuts: every pane that changed until now is to be written down by [`WindowOperator::drain`], as it is now. To make `room`, all
@@ -280,8 +312,12 @@ impl WindowOperator {
 
     /// Hands up to `limit` panes of the cut to `write` (part, key, state); returns how many. Between two cuts everything of the
     /// first one is written down: until then no part may go.
-    pub(crate) fn drain(&mut self, limit: usize, mut write: impl FnMut(PartKey, &[u8], &[u8], Written)) -> usize {
-        let mut written = self.spilled.drain(limit, &mut write);
+    pub(crate) fn drain(
+        &mut self,
+        limit: usize,
+        mut write: impl FnMut(PartKey, &[u8], &[u8], Written),
+    ) -> Result<usize> {
+        let mut written = self.spilled.drain(limit, &mut self.parts, &mut write)?;
         while written < limit
             && let Some(part) = self.pending.last().copied()
         {
@@ -291,7 +327,7 @@ impl WindowOperator {
                 self.pending.pop();
             }
         }
-        written
+        Ok(written)
     }
 
     /// Whether panes of the cut are still to be written down.
@@ -332,8 +368,8 @@ fn part<'a>(
     key: PartKey,
 ) -> Result<&'a mut Slice> {
     match parts.entry(key) {
-        std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
-        std::collections::btree_map::Entry::Vacant(entry) => {
+        Entry::Occupied(entry) => Ok(entry.into_mut()),
+        Entry::Vacant(entry) => {
             if overlaps(plan.kind) {
                 sliding.note(key);
             }

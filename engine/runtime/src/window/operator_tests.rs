@@ -9,7 +9,7 @@ use datafusion::physical_expr::expressions::col;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-fn plan(kind: WindowKind) -> WindowAggregate {
+pub(super) fn plan(kind: WindowKind) -> WindowAggregate {
     let time = DataType::Timestamp(TimeUnit::Millisecond, None);
     let input = Schema::new(vec![Field::new("t", time.clone(), false), Field::new("k", DataType::Utf8, true)]);
     let count = Aggregate {
@@ -36,16 +36,16 @@ fn plan(kind: WindowKind) -> WindowAggregate {
     }
 }
 
-fn batch(rows: &[(i64, &str)]) -> RecordBatch {
+pub(super) fn batch(rows: &[(i64, &str)]) -> RecordBatch {
     let times: ArrayRef =
         Arc::new(TimestampMillisecondArray::from(rows.iter().map(|(time, _)| *time).collect::<Vec<_>>()));
     let keys: ArrayRef = Arc::new(StringArray::from(rows.iter().map(|(_, key)| *key).collect::<Vec<_>>()));
     RecordBatch::try_from_iter([("t", times), ("k", keys)]).unwrap()
 }
 
-type Rows = BTreeMap<(i64, i64, String), i64>;
+pub(super) type Rows = BTreeMap<(i64, i64, String), i64>;
 
-fn collect(plan: &WindowAggregate, end: i64, slice: &Slice, into: &mut Rows) {
+pub(super) fn collect(plan: &WindowAggregate, end: i64, slice: &Slice, into: &mut Rows) {
     let codec = KeyCodec::new(vec![DataType::Utf8]).unwrap();
     let rows = result_rows(plan, &codec, end, slice).unwrap();
     for row in 0..rows.num_rows() {
@@ -57,7 +57,7 @@ fn collect(plan: &WindowAggregate, end: i64, slice: &Slice, into: &mut Rows) {
 }
 
 /// All windows that hold `at`, as (start, end), from their definition and not from slices.
-fn windows(kind: WindowKind, at: i64) -> Vec<(i64, i64)> {
+pub(super) fn windows(kind: WindowKind, at: i64) -> Vec<(i64, i64)> {
     match kind {
         WindowKind::Tumble { size, offset } => {
             let start = (at - offset).div_euclid(size) * size + offset;
@@ -74,10 +74,10 @@ fn windows(kind: WindowKind, at: i64) -> Vec<(i64, i64)> {
     }
 }
 
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -128,7 +128,7 @@ fn against_definition(kind: WindowKind, seed: u64) {
 }
 
 /// One pane.
-fn panes(key: &[u8], value: &[u8]) -> Panes {
+pub(super) fn panes(key: &[u8], value: &[u8]) -> Panes {
     let mut panes = Panes::default();
     panes.push(key, value);
     panes
@@ -154,7 +154,7 @@ fn cut(operator: &mut WindowOperator) -> Vec<(crate::window::PartKey, Vec<u8>, V
     operator.cut(false);
     while operator.is_pending() {
         let written = operator.drain(1, |part, key, value, _| stored.push((part, key.to_vec(), value.to_vec())));
-        assert_eq!(written, 1);
+        assert_eq!(written.unwrap(), 1);
     }
     stored
 }
@@ -179,7 +179,7 @@ fn rows_that_come_while_a_cut_is_written_down_are_not_in_it() {
     let mut stored = Vec::new();
     let mut turn = 0;
     while operator.is_pending() {
-        operator.drain(3, |part, key, value, _| stored.push((part, key.to_vec(), value.to_vec())));
+        operator.drain(3, |part, key, value, _| stored.push((part, key.to_vec(), value.to_vec()))).unwrap();
         // Old groups, new groups, and a new part.
         fold(&mut operator, &[(turn % 30, "key 7"), (1, "key 49"), (11, "key 0"), (2, "late comer"), (95, "key 1")]);
         turn += 1;
@@ -229,13 +229,14 @@ fn a_part_that_left_memory_is_whole_in_the_store() {
     };
     let mut drain = |operator: &mut WindowOperator| {
         while operator.is_pending() {
-            operator.drain(2, |part, key, value, how| {
+            let written = operator.drain(2, |part, key, value, how| {
                 let place = (part, key.to_vec());
                 let before = store.get(&place).cloned();
                 let before = before.filter(|_| how == Written::Delta);
                 let values = before.iter().map(Vec::as_slice).chain([value]);
                 store.insert(place, sum(&layout, values).unwrap());
             });
+            written.unwrap();
         }
     };
     fold(&mut operator, &[(1, "a"), (2, "b"), (3, "c"), (31, "a")]);

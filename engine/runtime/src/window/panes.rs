@@ -64,11 +64,6 @@ impl Packed {
         self.ends.len()
     }
 
-    /// Expects `more` pieces, of whatever length.
-    pub(super) fn reserve(&mut self, more: usize) {
-        self.ends.low.reserve(more);
-    }
-
     /// Bytes that hold something.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.len() + self.ends.bytes()

@@ -13,6 +13,7 @@ use super::table::KeyTable;
 use aqueduct_core::{Error, Result};
 use aqueduct_plan::{Aggregate, WindowAggregate};
 use arrow::array::ArrayRef;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The first byte of every stored value: the version of the accumulators' encoding.
@@ -72,17 +73,22 @@ impl Slice {
         Ok(())
     }
 
-    /// Adds everything that `other` holds.
-    pub(crate) fn merge(&mut self, other: &Slice) -> Result<()> {
-        let mut mapping = Vec::new();
-        self.keys.intern_all(&other.keys, &mut mapping)?;
-        self.accumulators.grow(self.keys.len());
-        self.accumulators.merge(&other.accumulators, &mapping)
+    /// The contents of a slice that was written down, which the store holds.
+    pub(crate) fn stored_total(self) -> Self {
+        Self { changes: Changes::default(), stored: true, delta: false, ..self }
     }
 
-    /// Expects `more` groups.
-    pub(crate) fn reserve(&mut self, more: usize) {
-        self.keys.reserve(more);
+    /// Adds everything that `other` holds.
+    pub(crate) fn merge(&mut self, other: &Slice) -> Result<()> {
+        self.merge_groups(other, 0..other.len() as u32)
+    }
+
+    /// Adds some groups of `other`.
+    pub(crate) fn merge_groups(&mut self, other: &Slice, groups: Range<u32>) -> Result<()> {
+        let mut mapping = Vec::new();
+        self.keys.intern_some(&other.keys, groups.clone(), &mut mapping)?;
+        self.accumulators.grow(self.keys.len());
+        self.accumulators.merge(&other.accumulators, groups.start, &mapping)
     }
 
     /// Adds stored groups. With `changed` they are written again at the next checkpoint.
@@ -119,7 +125,7 @@ impl Slice {
     }
 
     /// Hands keys and encoded states of some groups to `write`.
-    pub(crate) fn encode_groups(&self, groups: std::ops::Range<u32>, mut write: impl FnMut(&[u8], &[u8])) {
+    pub(crate) fn encode_groups(&self, groups: Range<u32>, mut write: impl FnMut(&[u8], &[u8])) {
         let mut value = Vec::new();
         for group in groups {
             value.clear();

@@ -12,7 +12,7 @@ use aqueduct_core::{Error, Result};
 use arrow::array::{Array, ArrayRef, Int64Array, StringArray};
 use hashbrown::DefaultHashBuilder;
 use std::hash::BuildHasher;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 /// Rows that are looked up side by side.
 const BLOCK: usize = 64;
@@ -156,11 +156,20 @@ impl KeyTable {
             let values = (0..keys.len()).map(|at| read_whole(keys.get(at))).collect::<Result<Vec<_>>>()?;
             return self.intern_whole(|at| values[at], values.len(), numbers);
         }
+        self.intern_encoded(|at| keys.get(at), keys.len(), numbers)
+    }
+
+    fn intern_encoded<'a>(
+        &mut self,
+        key: impl Fn(usize) -> &'a [u8],
+        count: usize,
+        numbers: &mut Vec<u32>,
+    ) -> Result<()> {
         self.each(
-            keys.len(),
-            |hasher, at| hash(hasher, hashed(keys.get(at))),
-            |known, number, at| known.is_bytes(number, keys.get(at)),
-            |known, at| known.push_bytes(|out| out.extend_from_slice(keys.get(at))),
+            count,
+            |hasher, at| hash(hasher, hashed(key(at))),
+            |known, number, at| known.is_bytes(number, key(at)),
+            |known, at| known.push_bytes(|out| out.extend_from_slice(key(at))),
             numbers,
         )
     }
@@ -203,13 +212,14 @@ impl KeyTable {
         self.add(hash, |keys, number| keys.is_bytes(number, key), push)
     }
 
-    /// Appends the numbers that all keys of `other` have here, new or known, to `numbers`.
-    pub(crate) fn intern_all(&mut self, other: &KeyTable, numbers: &mut Vec<u32>) -> Result<()> {
+    /// Appends the numbers that some keys of `other` have here, new or known, to `numbers`.
+    pub(crate) fn intern_some(&mut self, other: &KeyTable, some: Range<u32>, numbers: &mut Vec<u32>) -> Result<()> {
         match &other.keys {
             Keys::Whole { values, null } => {
-                self.intern_whole(|at| (at as u32 != *null).then(|| values.word(at as u32, 0)), values.len(), numbers)
+                let value = |at: u32| (at != *null).then(|| values.word(at, 0));
+                self.intern_whole(|at| value(some.start + at as u32), some.len(), numbers)
             }
-            Keys::Bytes(keys) => self.intern_packed(keys, numbers),
+            Keys::Bytes(keys) => self.intern_encoded(|at| keys.get(some.start as usize + at), some.len(), numbers),
         }
     }
 
@@ -303,14 +313,6 @@ impl KeyTable {
         }
     }
 
-    /// Expects `more` keys. The places wait for them: unlike room behind a list, a place costs memory as soon as it is there.
-    pub(super) fn reserve(&mut self, more: usize) {
-        match &mut self.keys {
-            Keys::Whole { .. } => {}
-            Keys::Bytes(keys) => keys.reserve(more),
-        }
-    }
-
     /// Bytes held, without walking anything. Room behind a list is none: the system gives memory where something is written.
     pub(crate) fn bytes(&self) -> usize {
         let keys = match &self.keys {
@@ -346,7 +348,7 @@ const MAX_HEADS: usize = 1 << 20;
 
 /// Numbers by a head that sorts like the key, then by the rest.
 fn sorted_by_head<H: Ord>(
-    numbers: std::ops::Range<u32>,
+    numbers: Range<u32>,
     head: impl Fn(u32) -> H,
     rest: impl Fn(u32, u32) -> std::cmp::Ordering,
 ) -> Vec<u32> {
