@@ -81,6 +81,9 @@ pub(crate) struct StateEntry {
     /// Size of the checkpoint that was restored, and the time of each restore.
     pub(crate) state_mib: f64,
     pub(crate) restore_ms: Vec<f64>,
+    /// How long after each of them everything was in memory again, while records were read.
+    #[serde(default)]
+    pub(crate) load_ms: Vec<f64>,
     /// The same from an S3 server on this machine.
     #[serde(default)]
     pub(crate) restore_from_s3_ms: Vec<f64>,

@@ -126,12 +126,13 @@ fn states(book: &Book) -> String {
     let mut out = "\n## State, without a broker\n\n\
         One integer key, five aggregates, one thread; see [NOTES.md](NOTES.md).\n\n\
         | keys | pause, p99, at most | checkpoints each 10 s add | bytes uploaded per byte changed | peak, MiB | memory of a key | \
-        held | restore | from S3 here | of a checkpoint of | second core | measured |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+        held | restore | then all in memory | from S3 here | of a checkpoint of | second core | measured |\n\
+        |---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for state in &book.states {
         out.push_str(&format!(
             "| {} | {} ms, {} cuts | {:.1} % | {:.2} | {:.0}; with ten keys {:.0} | {:.0} B | {:.0} MiB | {:.0} ms | \
-             {:.0} ms | {:.0} MiB | {:.2} x | {}, {} rounds of {} M |\n",
+             {:.0} ms | {:.0} ms | {:.0} MiB | {:.2} x | {}, {} rounds of {} M |\n",
             grouped(state.keys),
             state.pause_ms,
             state.cuts,
@@ -142,6 +143,7 @@ fn states(book: &Book) -> String {
             state.bytes_per_key,
             state.held_mib,
             middle(&state.restore_ms),
+            middle(&state.load_ms),
             middle(&state.restore_from_s3_ms),
             state.state_mib,
             middle(&state.second_core),

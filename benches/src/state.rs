@@ -112,6 +112,7 @@ pub(crate) fn measure(keys: u64, arguments: &Arguments) -> Result<StateEntry, St
     let looked = look(&run, CUTS)?;
     eprintln!("{keys} keys: {} cuts, peak {} MiB, {} panes", looked.cuts, looked.peak_mib, looked.panes);
     let restores = (0..RESTORES).map(|_| restore(&run)).collect::<Result<Vec<_>, _>>()?;
+    let (restores, loads) = restores.into_iter().unzip();
     let from_s3 = restores_from_s3(&run)?;
     let rows = (arguments.millions * 8e6) as u64;
     let (mut prices, mut cores) = (Vec::new(), Vec::new());
@@ -133,6 +134,7 @@ pub(crate) fn measure(keys: u64, arguments: &Arguments) -> Result<StateEntry, St
         bytes_per_key: (looked.peak_mib as f64 - base.peak_mib as f64) * 1_048_576.0 / looked.panes as f64,
         state_mib: looked.state_mib,
         restore_ms: restores,
+        load_ms: loads,
         restore_from_s3_ms: from_s3,
         held_mib: looked.held_mib,
         second_core: cores,
@@ -190,13 +192,17 @@ fn quantile_ms(histogram: &Value, quantile: f64) -> f64 {
     f64::INFINITY
 }
 
-/// Milliseconds that a start from the checkpoint took to have its state.
-fn restore(run: &Run<'_>) -> Result<f64, String> {
+/// Milliseconds that a start from the checkpoint took until records could be read, and then until all state was in memory.
+fn restore(run: &Run<'_>) -> Result<(f64, f64), String> {
     let mut watched = run.start();
-    let restored = |status: &Value| status["checkpoint"]["restore_ms"].is_u64();
-    let status = watched.until(Duration::from_secs(120), restored)?;
+    let of = |status: &Value, name: &str| status["checkpoint"][name].as_f64();
+    let whole = |status: &Value| of(status, "restore_ms").is_some() && status["checkpoint"]["loading"] == false;
+    let status = watched.until(Duration::from_secs(120), whole)?;
     watched.daemon.kill();
-    status["checkpoint"]["restore_ms"].as_f64().ok_or_else(|| "state: nothing was restored".to_owned())
+    let restored = of(&status, "restore_ms").filter(|_| whole(&status));
+    let restored = restored.ok_or_else(|| format!("state: nothing was restored: {}", status["checkpoint"]))?;
+    // What is little is read before the first record.
+    Ok((restored, of(&status, "load_ms").unwrap_or(0.0)))
 }
 
 /// The same from an S3 server on this machine, where there is one.
@@ -205,7 +211,7 @@ fn restores_from_s3(run: &Run<'_>) -> Result<Vec<f64>, String> {
     let scratch = Scratch::new("bench-state");
     let run = Run { scratch: &scratch, store: Some(&store), ..*run };
     look(&run, 1)?;
-    (0..RESTORES).map(|_| restore(&run)).collect()
+    (0..RESTORES).map(|_| restore(&run).map(|(restored, _)| restored)).collect()
 }
 
 /// What a checkpoint each 10 s adds to the CPU time of a run without any, per cent.

@@ -69,6 +69,7 @@ const ONCE: &[&str] = &[
     ".head.",
     ".start.",
     ".restore.",
+    ".loading.",
     ".stop.",
     ".end.",
     ".discover.",
@@ -150,14 +151,20 @@ fn chains(seed: u64) -> Vec<Chain> {
     };
     let bucket = Some(Gcs::shared().url("checkpoints"));
     let odd = ["-D", "state.checkpoints.num-retained=100000", "-D", "aqueduct.discovery.interval=100 ms"];
-    let mut chains = vec![chain("folder", None, &[]), chain("bucket", bucket, &[]), chain("odd", None, &odd)];
+    // Whatever state there is, is loaded beside the records.
+    let loading = ["-D", "aqueduct.restore.max-bytes=1 b"];
+    let mut chains = vec![chain("folder", None, &loading), chain("bucket", bucket, &[]), chain("odd", None, &odd)];
     let points = fail_points();
     let points: Vec<&String> = points.iter().filter(wanted).filter(|point| is_within_reach(point)).collect();
     for round in 0..rounds as usize {
         for (index, point) in points.iter().enumerate() {
             let visit = Visit::new(point, &mut random);
-            let plain = visit.scene < Scene::WentBack;
-            chains[if plain { (index + round) % 2 } else { 2 }].visits.push(visit);
+            let chain = match visit.scene {
+                _ if point.starts_with("runtime.loading.") => 0,
+                scene if scene < Scene::WentBack => (index + round) % 2,
+                _ => 2,
+            };
+            chains[chain].visits.push(visit);
         }
     }
     // What changes the topic comes last; the rest in an order that differs from seed to seed.
@@ -166,6 +173,11 @@ fn chains(seed: u64) -> Vec<Chain> {
             chain.visits.swap(left, random.between(0, left as u64 + 1) as usize);
         }
         chain.visits.sort_by_key(|visit| visit.scene == Scene::NewPartition);
+        // Nothing is restored by the first start of all.
+        let begins = |visit: &Visit| ![".restore.", ".loading."].iter().any(|part| visit.point.contains(part));
+        if let Some(first) = chain.visits.iter().position(begins) {
+            chain.visits.swap(0, first);
+        }
     }
     chains
 }

@@ -44,7 +44,10 @@ async fn kills_at_random_moments() {
     let (mut restores, mut panes, mut early) = (Vec::new(), 0, 0);
     for kill in 0..kills {
         let moment = Duration::from_millis(random.between(50, longest));
-        let mut run = Running::start(&job, &start);
+        // Every other life reads its state before the first record.
+        let limit = if kill % 2 == 0 { "1 b" } else { "32 mb" };
+        let more = vec!["-D".to_owned(), format!("aqueduct.restore.max-bytes={limit}")];
+        let mut run = Running::start(&job, &Start { more, ..start.clone() });
         let seen = live(&mut run, moment, panes);
         assert!(
             seen.end.is_none(),

@@ -202,7 +202,6 @@ impl Loader {
         drop(slices);
         self.measure();
         self.shared.added.fetch_add(1, Ordering::SeqCst);
-        self.points.hit("runtime.loading.added");
         Ok(())
     }
 

@@ -8,7 +8,6 @@ pub const FAIL_POINTS: &[&str] = &[
     "runtime.restore.after-open",
     "runtime.restore.after-panes",
     "runtime.loading.page",
-    "runtime.loading.added",
     "runtime.loading.taken",
     "runtime.sinks.before-open",
     "runtime.sinks.after-open",

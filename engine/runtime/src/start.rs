@@ -131,7 +131,7 @@ pub(crate) async fn start(
         ground::ground(&plan, settings, &site, &mut sinks).await?;
     let identity = check_identity(&plan, &found, head.as_ref(), settings.other_input)?;
     let starts = starts(host.as_ref(), &plan, &sources, &found, head.as_ref()).await?;
-    let checkpoint = restored_from(head.as_ref(), clock.steady().saturating_sub(begun));
+    let checkpoint = restored_from(head.as_ref(), clock.steady().saturating_sub(begun), !restored.loads.is_empty());
     let ((failed, failures), (events_in, events)) = (channel::unbounded_channel(), channel::unbounded_channel());
     let (opened, deliveries) = open_sinks(&plan, sinks, &log, (&clock, &host, &points), &line, &repeats).await?;
     status.update(|snapshot| announce(snapshot, log.claimed(), &checkpoint, &deliveries));
@@ -199,13 +199,14 @@ async fn discover(host: &dyn Host, plan: &JobPlan, sources: &[SharedSource]) -> 
     Ok(found)
 }
 
-fn restored_from(head: Option<&CommitBody>, took: std::time::Duration) -> CheckpointStatus {
+fn restored_from(head: Option<&CommitBody>, took: std::time::Duration, loading: bool) -> CheckpointStatus {
     let Some(head) = head else { return CheckpointStatus::default() };
     CheckpointStatus {
         epoch: head.epoch.0,
         committed_at_ms: Some(head.sealed_at_ms),
         restored_epoch: Some(head.epoch.0),
         restore_ms: Some(took.as_millis() as u64),
+        loading,
         ..CheckpointStatus::default()
     }
 }

@@ -98,7 +98,17 @@ pub(crate) const METRICS: &[(&str, &str, &str)] = &[
         "gauge",
         "The checkpoint from which this process went on; absent after a first start. [job]",
     ),
-    ("aqueduct_restore_duration_seconds", "gauge", "How long going on took. [job]"),
+    (
+        "aqueduct_restore_duration_seconds",
+        "gauge",
+        "How long going on took, until the first record could be read. [job]",
+    ),
+    (
+        "aqueduct_restore_loading",
+        "gauge",
+        "1 while state is read into memory beside the records; windows that need it wait. [job]",
+    ),
+    ("aqueduct_restore_load_duration_seconds", "gauge", "How long that took, when it is over. [job]"),
     ("process_start_time_seconds", "gauge", "When the job was started."),
     ("process_resident_memory_bytes", "gauge", "Memory of the process."),
     ("process_peak_memory_bytes", "gauge", "The most memory that the process has had."),
@@ -280,6 +290,8 @@ fn checkpoint(page: &mut Page, snapshot: &StatusSnapshot) {
     page.put("aqueduct_fences_lost_total", &[], snapshot.fences_lost as f64);
     page.put("aqueduct_restore_epoch", &[], last.restored_epoch.map(|epoch| epoch as f64));
     page.put("aqueduct_restore_duration_seconds", &[], last.restore_ms.map(|ms| ms as f64 / 1e3));
+    page.put("aqueduct_restore_loading", &[], last.restored_epoch.map(|_| f64::from(u8::from(last.loading))));
+    page.put("aqueduct_restore_load_duration_seconds", &[], last.load_ms.map(|ms| ms as f64 / 1e3));
 }
 
 fn process_metrics(page: &mut Page, snapshot: &StatusSnapshot) {

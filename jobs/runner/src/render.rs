@@ -198,6 +198,9 @@ fn checkpoint_line(checkpoint: &CheckpointStatus, now_ms: i64) -> String {
     if let Some(from) = checkpoint.restored_epoch {
         line.push_str(&format!("   went on from epoch {from}"));
     }
+    if checkpoint.loading {
+        line.push_str("   loading state");
+    }
     line
 }
 
