@@ -194,7 +194,7 @@ fn quantile_ms(histogram: &Value, quantile: f64) -> f64 {
 
 /// Milliseconds that a start from the checkpoint took until records could be read, and then until all state was in memory.
 fn restore(run: &Run<'_>) -> Result<(f64, f64), String> {
-    let mut watched = run.start();
+    let mut watched = Run { interval: "10 s", ..*run }.start();
     let of = |status: &Value, name: &str| status["checkpoint"][name].as_f64();
     let whole = |status: &Value| of(status, "restore_ms").is_some() && status["checkpoint"]["loading"] == false;
     let status = watched.until(Duration::from_secs(120), whole)?;

@@ -45,7 +45,7 @@ async fn kills_at_random_moments() {
     for kill in 0..kills {
         let moment = Duration::from_millis(random.between(50, longest));
         // Every other life reads its state before the first record.
-        let limit = if kill % 2 == 0 { "1 b" } else { "32 mb" };
+        let limit = if kill % 2 == 0 { "1 b" } else { "16 mb" };
         let more = vec!["-D".to_owned(), format!("aqueduct.restore.max-bytes={limit}")];
         let mut run = Running::start(&job, &Start { more, ..start.clone() });
         let seen = live(&mut run, moment, panes);

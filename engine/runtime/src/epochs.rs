@@ -7,6 +7,7 @@ use crate::barrier::{self, Barrier, Committed};
 use crate::delivery::{Delivery, Work};
 use crate::exits::Counts;
 use crate::host::blocking;
+use crate::load::Moved;
 use crate::outbox::Segment;
 use crate::progress::SourceCounts;
 use crate::repeat;
@@ -75,8 +76,7 @@ pub(crate) struct Epochs {
     pub(crate) fired_up_to: Vec<i64>,
     /// What is in the state store for want of memory.
     pub(crate) stored: Stored,
-    /// Panes to delete once, because they moved to another thread at the restore.
-    pub(crate) moved: PaneBatch,
+    pub(crate) moved: Moved,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) host: Arc<dyn Host>,
     pub(crate) retained: usize,
@@ -277,7 +277,7 @@ impl Epochs {
     fn write_first(&mut self, barrier: &mut Barrier) -> Result<()> {
         let mut panes = self.sealing.panes(&mut barrier.cuts);
         let Some(state) = &mut self.state else { return Ok(()) };
-        panes.deletes.append(&mut self.moved.deletes);
+        panes.delete_parts = self.moved.due(barrier.loaded);
         self.status.run_changed_bytes += panes.puts.bytes();
         self.points.hit("runtime.seal.before-write");
         state.write(panes)

@@ -5,13 +5,14 @@
 //! too. Windows that need such state do not fire. When no loader has anything left to do, the threads take over what they have
 //! loaded, all of them with the same cut, and everything is as if it had never been away. How state is folded is not known here.
 
+use crate::load::Part;
 use crate::progress::Event;
 use crate::stored::merge;
 use crate::window::{Panes, PartKey, Slice};
 use crate::worker::caught;
 use aqueduct_core::{Error, FailPoints, Result, Turn, Turns};
 use aqueduct_plan::JobPlan;
-use aqueduct_state::{Place, SliceKey, StateStore};
+use aqueduct_state::StateStore;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
@@ -34,8 +35,7 @@ type Slices = Vec<BTreeMap<PartKey, Slice>>;
 pub(crate) struct Load {
     /// A twin of the restored files; removed when they have been read.
     pub(crate) folder: PathBuf,
-    /// Query and slice.
-    pub(crate) slices: Vec<(usize, SliceKey)>,
+    pub(crate) parts: Vec<Part>,
 }
 
 /// A slice that was written down as a delta.
@@ -116,7 +116,7 @@ pub(crate) struct Loader {
     base: Base,
     folder: PathBuf,
     /// What is left to read, the next one last.
-    left: Vec<(usize, Place)>,
+    left: Vec<Part>,
     panes: Panes,
     deltas: Receiver<Delta>,
     shared: Arc<Loading>,
@@ -126,13 +126,12 @@ pub(crate) struct Loader {
 
 /// The loader of a thread, and the thread's end of it. A failure is told to `events`.
 pub(crate) fn loader(
-    worker: usize,
     plan: &Arc<JobPlan>,
     load: Load,
     events: UnboundedSender<Event>,
     points: &FailPoints,
 ) -> (Loader, Feed) {
-    let (queries, nothing) = (plan.queries.len(), load.slices.is_empty());
+    let (queries, nothing) = (plan.queries.len(), load.parts.is_empty());
     let shared = Arc::new(Loading {
         slices: Mutex::new((0..queries).map(|_| BTreeMap::new()).collect()),
         read: AtomicBool::new(nothing),
@@ -141,12 +140,11 @@ pub(crate) fn loader(
         sizes: (0..queries).map(|_| Default::default()).collect(),
     });
     let (out, deltas) = channel();
-    let places = load.slices.into_iter().rev().map(|(query, slice)| (query, Place::first(slice, worker as u16)));
     let loader = Loader {
         plan: plan.clone(),
         base: if nothing { Base::Read } else { Base::Closed },
         folder: load.folder,
-        left: places.collect(),
+        left: load.parts.into_iter().rev().collect(),
         panes: Panes::default(),
         deltas,
         shared: shared.clone(),
@@ -214,30 +212,24 @@ impl Loader {
                 return Ok(());
             }
         };
-        let Some((query, place)) = self.left.last_mut() else {
+        let Some(part) = self.left.last_mut() else {
             self.base = Base::Read;
             // Only links; what is left of them goes with the job's folder.
             let _ = std::fs::remove_dir_all(&self.folder);
             self.shared.read.store(true, Ordering::SeqCst);
             return Ok(());
         };
-        let (part, window) = (part_of(place), self.plan.queries[*query].window.as_ref());
-        let window = window.ok_or_else(|| Error::data("the state files hold panes of a query without windows"))?;
-        let (mut slices, panes) = (self.shared.slices(), &mut self.panes);
-        let slice = match slices[*query].entry(part) {
+        let mut slices = self.shared.slices();
+        let slice = match slices[part.query].entry(part.key()) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(Slice::new(window)?),
-        };
-        let more = store.page(place, PAGE, &mut |key, value| {
-            panes.push(key, value);
-            if panes.is_full() {
-                slice.restore(panes, false)?;
-                panes.clear();
+            Entry::Vacant(entry) => {
+                let window = self.plan.queries[part.query].window.as_ref();
+                let window = window.ok_or_else(|| Error::bug("a query without windows has state"))?;
+                entry.insert(Slice::new(window)?)
             }
-            Ok(())
-        })?;
-        slice.restore(panes, false)?;
-        panes.clear();
+        };
+        let moved = part.moved;
+        let more = part.read(store, PAGE, &mut self.panes, |panes| slice.restore(panes, moved))?;
         drop(slices);
         if !more {
             self.left.pop();
@@ -253,11 +245,6 @@ impl Loader {
             bytes.store(slices.values().map(|slice| slice.bytes() as u64).sum(), Ordering::Relaxed);
         }
     }
-}
-
-fn part_of(place: &Place) -> PartKey {
-    let slice = place.slice();
-    (slice.slice_start, slice.min_end)
 }
 
 /// The coordinator's view: all threads' loaders.

@@ -3,16 +3,16 @@
 //!
 //! How panes get from the store into operators is told elsewhere.
 
-use crate::load::load;
+use crate::load::{Moved, Parts, all_at_once, parts};
 use crate::loading::Load;
 use crate::stored::{Stored, merge};
-use crate::window::{Panes, PartKey, Slice, WindowOperator};
+use crate::window::{Panes, Slice, WindowOperator};
 use aqueduct_checkpoint::{BlobRef, CommitBody, ShardLog};
 use aqueduct_core::{Error, FailPoints, Result};
 use aqueduct_plan::JobPlan;
-use aqueduct_state::{PaneBatch, Place, SliceKey, StateStore, query_hash, twin};
+use aqueduct_state::{StateStore, twin};
 use futures::{StreamExt, TryStreamExt};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -25,8 +25,7 @@ pub(crate) struct Restored {
     pub(crate) operators: Vec<Vec<Option<WindowOperator>>>,
     /// `None` for a job without windows.
     pub(crate) state: Option<StateStore>,
-    /// What to delete at the first checkpoint, because it moved.
-    pub(crate) moved: PaneBatch,
+    pub(crate) moved: Moved,
     /// Per thread: what it loads beside the records; empty when nothing is.
     pub(crate) loads: Vec<Load>,
 }
@@ -50,7 +49,7 @@ pub(crate) async fn panes(
     points: &FailPoints,
 ) -> Result<Restored> {
     let mut operators = empty(plan, wish)?;
-    let nothing = |operators, state| Restored { operators, state, moved: PaneBatch::default(), loads: Vec::new() };
+    let nothing = |operators, state| Restored { operators, state, moved: Moved::default(), loads: Vec::new() };
     if plan.queries.iter().all(|query| query.window.is_none()) {
         return Ok(nothing(operators, None));
     }
@@ -72,10 +71,17 @@ pub(crate) async fn panes(
     }
     let mut state = StateStore::restore_dir(&folder, merge(plan))?;
     points.hit("runtime.restore.after-open");
-    let mut without = wish.stored.slices(plan);
-    let loads = if beside { to_load(plan, &state, wish, &without, &mut operators)? } else { Vec::new() };
-    without.extend(loads.iter().flatten().map(|(_, slice)| *slice));
-    let deletes = load(plan, &state, &without, &mut operators)?;
+    let mut parts = parts(plan, &state, &wish.stored.slices(plan), wish.threads)?;
+    let beside = beside && parts.threads.iter().any(|parts| !parts.is_empty());
+    let mut loads = Vec::new();
+    if beside {
+        to_load(plan, &state, &parts, &mut operators)?;
+        parts.moved.load();
+        let threads = std::mem::take(&mut parts.threads).into_iter().zip(twins);
+        loads = threads.map(|(parts, folder)| Load { folder, parts }).collect();
+    } else {
+        all_at_once(&state, parts.threads, &mut operators)?;
+    }
     points.hit("runtime.restore.after-panes");
     state.let_compact()?;
     tracing::info!(
@@ -83,13 +89,11 @@ pub(crate) async fn panes(
         bytes,
         fetch_ms = fetched.as_millis() as u64,
         load_ms = (began.elapsed() - fetched).as_millis() as u64,
-        moved = deletes.len(),
-        beside_the_records = loads.iter().flatten().count(),
+        moved_parts = parts.moved.len(),
+        beside_the_records = beside,
         "state restored"
     );
-    let loads = if loads.iter().all(Vec::is_empty) { Vec::new() } else { loads };
-    let loads = loads.into_iter().zip(twins).map(|(slices, folder)| Load { folder, slices }).collect();
-    Ok(Restored { operators, state: Some(state), moved: PaneBatch { deletes, ..PaneBatch::default() }, loads })
+    Ok(Restored { operators, state: Some(state), moved: parts.moved, loads })
 }
 
 /// Operators without panes.
@@ -108,47 +112,27 @@ fn empty(plan: &JobPlan, wish: &Wish<'_>) -> Result<Vec<Vec<Option<WindowOperato
     Ok(operators)
 }
 
-/// Per thread, what of the store can be loaded beside the records: whole slices in which every pane belongs to a thread that there
-/// still is. The operators learn which these are.
+/// The operators learn what is loaded beside the records; what this program cannot read is refused before the first record.
 fn to_load(
     plan: &JobPlan,
     state: &StateStore,
-    wish: &Wish<'_>,
-    without: &BTreeSet<SliceKey>,
+    parts: &Parts,
     operators: &mut [Vec<Option<WindowOperator>>],
-) -> Result<Vec<Vec<(usize, SliceKey)>>> {
-    let mut slices: BTreeMap<SliceKey, Vec<u16>> = BTreeMap::new();
-    for (slice, worker) in state.parts()? {
-        slices.entry(slice).or_default().push(worker);
-    }
-    slices.retain(|slice, workers| {
-        !without.contains(slice) && workers.iter().all(|worker| usize::from(*worker) < wish.threads)
-    });
-    let mut loads = vec![Vec::new(); wish.threads];
-    for (index, query) in plan.queries.iter().enumerate() {
-        let Some(window) = &query.window else { continue };
-        let hash = query_hash(&query.id);
-        let mut parts: BTreeSet<PartKey> = BTreeSet::new();
-        for (slice, workers) in slices.iter().filter(|(slice, _)| slice.query == hash) {
-            can_be_read(state, *slice, workers[0], &mut Slice::new(window)?)?;
-            parts.insert((slice.slice_start, slice.min_end));
-            workers.iter().for_each(|worker| loads[usize::from(*worker)].push((index, *slice)));
-        }
-        for operator in operators.iter_mut().filter_map(|operators| operators[index].as_mut()) {
-            operator.load(parts.clone());
+) -> Result<()> {
+    let mut learnt = vec![BTreeSet::new(); plan.queries.len()];
+    for part in parts.threads.iter().flatten() {
+        if let Some(window) = plan.queries[part.query].window.as_ref().filter(|_| learnt[part.query].insert(part.key()))
+        {
+            let mut slice = Slice::new(window)?;
+            part.clone().read(state, 1, &mut Panes::default(), |one| slice.restore(one, false))?;
         }
     }
-    Ok(loads)
-}
-
-/// Reads one pane: what this program cannot read is refused before the first record.
-fn can_be_read(state: &StateStore, slice: SliceKey, worker: u16, into: &mut Slice) -> Result<()> {
-    let mut one = Panes::default();
-    state.page(&mut Place::first(slice, worker), 1, &mut |key, value| {
-        one.push(key, value);
-        Ok(())
-    })?;
-    into.restore(&one, false)
+    for operators in operators {
+        for (operator, parts) in operators.iter_mut().zip(&learnt) {
+            operator.iter_mut().for_each(|operator| operator.load(parts.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// A twin of `folder` in the place of what was there.

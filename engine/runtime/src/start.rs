@@ -233,7 +233,7 @@ fn loaders(
     points: &FailPoints,
 ) -> Result<Vec<Feed>> {
     let start = |(index, load)| {
-        let (loader, feed) = loader(index, plan, load, events.clone(), points);
+        let (loader, feed) = loader(plan, load, events.clone(), points);
         host.thread(&format!("load-{index}"), Box::new(loader)).map(|()| feed)
     };
     loads.into_iter().enumerate().map(start).collect()

@@ -108,13 +108,6 @@ impl SliceKey {
         prefix
     }
 
-    /// What the keys of a group in a worker's part begin with.
-    pub(crate) fn group_prefix(&self, worker: u16, group: u16) -> Vec<u8> {
-        let mut prefix = self.worker_prefix(worker);
-        prefix.extend_from_slice(&group.to_be_bytes());
-        prefix
-    }
-
     /// What comes behind a worker's part.
     pub(crate) fn behind(&self, worker: u16) -> Vec<u8> {
         worker.checked_add(1).map_or_else(|| self.range().1, |next| self.worker_prefix(next))

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`PaneKey`], [`SliceKey`] | keys and their encoding, which keeps its meaning for ever |
 //! | [`PanePuts`] | changed panes, encoded, on their way to the store |
-//! | [`StateStore`] | write sorted batches, snapshot by hard links, restore, scan, read in pages, take slices out |
+//! | [`StateStore`] | write sorted batches, snapshot by hard links, restore, read in pages, take slices out |
 //!
 //! Values are opaque here: the runtime encodes accumulators, with a version of its own. Where snapshot files go, and which
 //! epoch they belong to, is the checkpoint room's business.
@@ -20,5 +20,5 @@ pub use key::{KEY_GROUPS, PaneKey, SliceKey, key_group, query_hash, stable_hash}
 pub use pages::{Place, twin};
 pub use puts::PanePuts;
 pub use snapshot::{FileIdentity, StateFile};
-pub use store::{Merge, PaneBatch, Share, StateStore};
+pub use store::{Merge, PaneBatch, StateStore};
 pub use take::Visit;

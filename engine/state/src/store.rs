@@ -10,7 +10,6 @@ use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, Env, FlushOptions, Options, ReadOptions, WaitForCompactOptions,
     WriteBatch, WriteOptions, perf::get_memory_usage_stats,
 };
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,20 +42,10 @@ const MERGE_NAME: &str = "aqueduct.panes.1";
 pub struct PaneBatch {
     /// Slices that have been retired.
     pub delete_slices: Vec<SliceKey>,
-    /// Single panes that are gone.
-    pub deletes: Vec<PaneKey>,
+    /// What single threads wrote of slices, which is gone.
+    pub delete_parts: Vec<(SliceKey, u16)>,
     /// New and changed panes.
     pub puts: PanePuts,
-}
-
-/// Which panes a scan visits.
-pub struct Share<'a> {
-    /// Slices that are left out.
-    pub without: &'a BTreeSet<SliceKey>,
-    /// Whether the panes of a worker are visited.
-    pub whose: &'a (dyn Fn(u16) -> bool + Sync),
-    /// Key groups, of [`crate::KEY_GROUPS`], that are visited.
-    pub groups: std::ops::Range<u16>,
 }
 
 /// The panes of a shard.
@@ -144,14 +133,14 @@ impl StateStore {
 
     /// Applies a batch. It survives the process only as part of a snapshot.
     pub fn write(&mut self, batch: PaneBatch) -> Result<()> {
-        let PaneBatch { delete_slices, deletes, mut puts } = batch;
+        let PaneBatch { delete_slices, delete_parts, mut puts } = batch;
         let mut piece = WriteBatch::default();
         for slice in delete_slices {
             let (first, after) = slice.range();
             piece.delete_range(first, after);
         }
-        for key in deletes {
-            piece.delete(key.encode());
+        for (slice, worker) in delete_parts {
+            piece.delete_range(slice.worker_prefix(worker), slice.behind(worker));
         }
         // Sorted input makes memtable inserts cheap: each one lands beside the one before.
         for (key, value, added) in puts.sorted() {
@@ -188,31 +177,6 @@ impl StateStore {
         flush.set_wait(true);
         self.db.flush_opt(&flush).map_err(|error| self.explain(&error, "flushed"))?;
         snapshot::take(&self.db, into)
-    }
-
-    /// Every pane of a share, in the order of the keys.
-    ///
-    /// # Errors
-    /// The store cannot be read, or `visit` fails.
-    pub fn scan(&self, share: &Share<'_>, visit: &mut dyn FnMut(&PaneKey, &[u8]) -> Result<()>) -> Result<()> {
-        let mut panes = self.iterator(ReadOptions::default());
-        let mut pane = PaneKey::default();
-        panes.seek_to_first();
-        while let Some((key, value)) = panes.item() {
-            let group = self.read_key(&mut pane, key)?;
-            let slice = pane.slice();
-            if share.without.contains(&slice) {
-                panes.seek(slice.range().1);
-            } else if !(share.whose)(pane.worker) || group >= share.groups.end {
-                panes.seek(slice.behind(pane.worker));
-            } else if group < share.groups.start {
-                panes.seek(slice.group_prefix(pane.worker, share.groups.start));
-            } else {
-                visit(&pane, value)?;
-                panes.next();
-            }
-        }
-        panes.status().map_err(|error| self.explain(&error, "read"))
     }
 
     /// An iterator that reads ahead and leaves the cache as it is.

@@ -100,7 +100,7 @@ pub(crate) const SETTINGS: &[SettingDef] = &[
     setting("aqueduct.seal.max-bytes", "32 mb", "Results held in memory above which a checkpoint is taken early."),
     setting(
         "aqueduct.restore.max-bytes",
-        "32 mb",
+        "16 mb",
         "State of a checkpoint, in its files, that is read before the first record; more of it is read beside the records, and \
          windows that need it wait.",
     ),

@@ -282,7 +282,9 @@ impl WindowOperator {
                 missing.insert(Slice::new(&self.plan)?.stored_total());
             }
         }
-        for (part, slice) in loaded {
+        for (part, mut slice) in loaded {
+            // What moved here, or is a delta still, is stored too.
+            slice.stored = true;
             if overlaps(self.plan.kind) {
                 self.sliding.note(part);
             }

@@ -1,9 +1,9 @@
 //! The store against a real RocksDB in a temporary folder.
 
 use super::*;
-use crate::key::{KEY_GROUPS, key_group};
+use crate::pages::Place;
 use aqueduct_core::ErrorKind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tempfile::TempDir;
 
 type Panes = BTreeMap<PaneKey, Vec<u8>>;
@@ -16,9 +16,16 @@ fn slice(query: u64, slice: i64) -> SliceKey {
     SliceKey { query, slice_start: slice, min_end: slice + 60 }
 }
 
-/// All panes but those of some slices.
-fn everything(without: &BTreeSet<SliceKey>) -> Share<'_> {
-    Share { without, whose: &|_| true, groups: 0..KEY_GROUPS }
+/// Tells every pane.
+fn each(store: &StateStore, tell: &mut dyn FnMut(PaneKey, &[u8])) -> Result<()> {
+    for (slice, worker) in store.parts()? {
+        let SliceKey { query, slice_start, min_end } = slice;
+        store.page(&mut Place::first(slice, worker), usize::MAX, &mut |key, value| {
+            tell(PaneKey { query, slice_start, min_end, worker, key: key.to_vec() }, value);
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Values are joined.
@@ -41,17 +48,16 @@ fn puts(panes: &[(PaneKey, &str)]) -> PaneBatch {
 
 fn all(store: &StateStore) -> Panes {
     let mut found = Vec::new();
-    store
-        .scan(&everything(&BTreeSet::new()), &mut |key, value| {
-            found.push((key.clone(), value.to_vec()));
-            Ok(())
-        })
-        .unwrap();
+    each(store, &mut |key, value| found.push((key, value.to_vec()))).unwrap();
     let sorted: Panes = found.iter().cloned().collect();
     let in_order: Vec<_> = sorted.keys().map(PaneKey::encode).collect();
     let mut by_bytes = in_order.clone();
     by_bytes.sort();
-    assert_eq!(found.iter().map(|(key, _)| key.encode()).collect::<Vec<_>>(), by_bytes, "scan is in key order");
+    assert_eq!(
+        found.iter().map(|(key, _)| key.encode()).collect::<Vec<_>>(),
+        by_bytes,
+        "panes come in the order of their keys"
+    );
     sorted
 }
 
@@ -81,8 +87,11 @@ fn what_is_written_comes_back_from_a_snapshot() {
     assert!(all(&store).is_empty());
     store.write(puts(&[(pane(1, 0, "b"), "2"), (pane(1, 0, "a"), "1"), (pane(2, -60, "a"), "3")])).unwrap();
     store.write(puts(&[(pane(1, 0, "a"), "1 again")])).unwrap();
-    store.write(PaneBatch { deletes: vec![pane(1, 0, "b")], ..PaneBatch::default() }).unwrap();
-    let expected = Panes::from([(pane(1, 0, "a"), b"1 again".to_vec()), (pane(2, -60, "a"), b"3".to_vec())]);
+    let other = (PaneKey { worker: 4, ..pane(1, 0, "b") }, "2");
+    store.write(puts(&[other])).unwrap();
+    store.write(PaneBatch { delete_parts: vec![(slice(1, 0), 4)], ..PaneBatch::default() }).unwrap();
+    let left = [(pane(1, 0, "a"), "1 again"), (pane(1, 0, "b"), "2"), (pane(2, -60, "a"), "3")];
+    let expected: Panes = left.into_iter().map(|(key, value)| (key, value.as_bytes().to_vec())).collect();
     assert_eq!(all(&store), expected);
 
     let files = store.snapshot(&dir.path().join("snap")).unwrap();
@@ -123,7 +132,7 @@ fn a_retired_slice_goes_whole_and_nothing_else_goes() {
     store
         .write(PaneBatch {
             delete_slices: vec![slice(1, 0), slice(2, 60)],
-            deletes: vec![],
+            delete_parts: vec![],
             puts: [survivor.clone()].into_iter().collect(),
         })
         .unwrap();
@@ -194,7 +203,7 @@ fn damage_is_data_to_fix_and_names_the_folder() {
     let mut bytes = std::fs::read(&sst.path).unwrap();
     bytes[sst.bytes as usize / 2] ^= 1;
     std::fs::write(flipped.join(&sst.name), bytes).unwrap();
-    let seen = restore_dir(&flipped).and_then(|store| store.scan(&everything(&BTreeSet::new()), &mut |_, _| Ok(())));
+    let seen = restore_dir(&flipped).and_then(|store| each(&store, &mut |_, _| ()));
     let error = seen.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::FixData, "{error}");
     assert!(error.message().contains("flipped"), "{error}");
@@ -208,9 +217,7 @@ fn damage_is_data_to_fix_and_names_the_folder() {
         } else {
             std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(spoil).unwrap();
         }
-        let error = restore_dir(&spoilt)
-            .and_then(|store| store.scan(&everything(&BTreeSet::new()), &mut |_, _| Ok(())))
-            .unwrap_err();
+        let error = restore_dir(&spoilt).and_then(|store| each(&store, &mut |_, _| ())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::FixData, "{name}: {error}");
         assert!(error.message().contains(name), "{error}");
     }
@@ -246,12 +253,7 @@ fn memory_stays_bounded_under_much_state() {
         assert!(memory < 48 << 20, "{memory} bytes after batch {batch}");
     }
     let mut panes = 0_u64;
-    store
-        .scan(&everything(&BTreeSet::new()), &mut |_, _| {
-            panes += 1;
-            Ok(())
-        })
-        .unwrap();
+    each(&store, &mut |_, _| panes += 1).unwrap();
     assert_eq!(panes, 800_000);
     assert!(store.disk_bytes() > 0);
 }
@@ -332,41 +334,4 @@ fn a_slice_is_taken_out_some_keys_at_a_time() {
         assert_eq!(taken, expected);
         assert!(!store.take(slice(1, 0), limit, &mut |_, _| panic!("nothing is left")).unwrap());
     }
-}
-
-#[test]
-fn slices_can_be_left_out_of_a_scan() {
-    let dir = TempDir::new().unwrap();
-    let mut store = create(&dir.path().join("db")).unwrap();
-    shared_slice(&mut store);
-    let mut found = Vec::new();
-    let visit = &mut |key: &PaneKey, _: &[u8]| {
-        found.push(key.key.clone());
-        Ok(())
-    };
-    store.scan(&everything(&BTreeSet::from([slice(1, 0), slice(9, 9)])), visit).unwrap();
-    assert_eq!(found, [b"other"]);
-}
-
-#[test]
-fn a_scan_reads_the_share_that_it_is_told() {
-    let dir = TempDir::new().unwrap();
-    let mut store = create(&dir.path().join("db")).unwrap();
-    shared_slice(&mut store);
-    let none = BTreeSet::new();
-    let count = |whose: fn(u16) -> bool, groups: std::ops::Range<u16>| {
-        let mut panes = 0;
-        let visit = &mut |key: &PaneKey, _: &[u8]| {
-            assert!(whose(key.worker) && groups.contains(&key_group(&key.key)));
-            panes += 1;
-            Ok(())
-        };
-        store.scan(&Share { without: &none, whose: &whose, groups: groups.clone() }, visit).unwrap();
-        panes
-    };
-    let all = 0..KEY_GROUPS;
-    assert_eq!([count(|worker| worker == 0, all.clone()), count(|worker| worker > 0, all.clone())], [51, 34]);
-    assert_eq!([count(|_| true, all.clone()), count(|_| false, all)], [85, 0]);
-    let thirds = [0..40, 40..41, 41..KEY_GROUPS].map(|groups| count(|_| true, groups));
-    assert!(thirds[0] > 0 && thirds[2] > 0 && thirds.iter().sum::<i32>() == 85, "{thirds:?}");
 }
