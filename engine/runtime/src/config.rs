@@ -38,6 +38,8 @@ pub struct Settings {
     pub max_fired_rows: usize,
     /// Changed panes that a thread writes down at a time, for a checkpoint, before it reads on; at least 1.
     pub panes_per_turn: usize,
+    /// Panes that are read into memory at a time, beside the records after a restart; at least 1.
+    pub panes_per_load: usize,
     /// How often new splits are looked for; `None` is never.
     pub discovery_interval: Option<Duration>,
     /// Committed epochs kept for restores, at least 1.

@@ -22,8 +22,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// Panes between two looks at what else there is to do.
-const PAGE: usize = 1 << 16;
 /// How long a loader that has read everything waits for a delta.
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -122,14 +120,16 @@ pub(crate) struct Loader {
     shared: Arc<Loading>,
     events: UnboundedSender<Event>,
     points: FailPoints,
+    /// Panes between two looks at what else there is to do.
+    page: usize,
 }
 
-/// The loader of a thread, and the thread's end of it. A failure is told to `events`.
+/// The loader of a thread, and the thread's end of it. A failure is told to `events`; it reads `page` panes at a time.
 pub(crate) fn loader(
     plan: &Arc<JobPlan>,
     load: Load,
     events: UnboundedSender<Event>,
-    points: &FailPoints,
+    (points, page): (&FailPoints, usize),
 ) -> (Loader, Feed) {
     let (queries, nothing) = (plan.queries.len(), load.parts.is_empty());
     let shared = Arc::new(Loading {
@@ -150,6 +150,7 @@ pub(crate) fn loader(
         shared: shared.clone(),
         events,
         points: points.clone(),
+        page: page.max(1),
     };
     (loader, Feed { shared, deltas: out })
 }
@@ -229,7 +230,7 @@ impl Loader {
             }
         };
         let moved = part.moved;
-        let more = part.read(store, PAGE, &mut self.panes, |panes| slice.restore(panes, moved))?;
+        let more = part.read(store, self.page, &mut self.panes, |panes| slice.restore(panes, moved))?;
         drop(slices);
         if !more {
             self.left.pop();

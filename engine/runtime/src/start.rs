@@ -231,9 +231,10 @@ fn loaders(
     loads: Vec<Load>,
     events: &channel::UnboundedSender<Event>,
     points: &FailPoints,
+    page: usize,
 ) -> Result<Vec<Feed>> {
     let start = |(index, load)| {
-        let (loader, feed) = loader(plan, load, events.clone(), points);
+        let (loader, feed) = loader(plan, load, events.clone(), (points, page));
         host.thread(&format!("load-{index}"), Box::new(loader)).map(|()| feed)
     };
     loads.into_iter().enumerate().map(start).collect()
@@ -264,7 +265,7 @@ fn threads(
     events: &channel::UnboundedSender<Event>,
 ) -> Result<(Vec<Thread>, Option<Loads>)> {
     let operators = std::mem::take(&mut restored.operators);
-    let feeds = loaders(plan, host, std::mem::take(&mut restored.loads), events, points)?;
+    let feeds = loaders(plan, host, std::mem::take(&mut restored.loads), events, points, settings.panes_per_load)?;
     let loads = Loads::of(&feeds, loading_bounds(plan, &operators), clock.steady());
     let (mut threads, mut feeds) = (Vec::with_capacity(operators.len()), feeds.into_iter());
     for (index, operators) in operators.into_iter().enumerate() {

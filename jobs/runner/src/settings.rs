@@ -23,6 +23,9 @@ const FIRED_KEYS: usize = 1 << 19;
 /// than to fire it: only a flood is to be held back.
 const FIRED_ROWS: usize = 1 << 22;
 
+/// Panes that are read into memory at a time after a restart: some tens of milliseconds.
+const PANES_PER_LOAD: usize = 1 << 16;
+
 /// Flink's `taskmanager.memory.managed.fraction`, per cent.
 const MANAGED_PERCENT: u64 = 40;
 
@@ -227,6 +230,7 @@ pub(crate) fn parse(settings: &BTreeMap<String, String>, job: &JobFile) -> Resul
         max_fired_keys: FIRED_KEYS,
         max_fired_rows: FIRED_ROWS,
         panes_per_turn: PANES_PER_TURN,
+        panes_per_load: PANES_PER_LOAD,
         discovery_interval: Some(values.duration("aqueduct.discovery.interval")?).filter(|every| !every.is_zero()),
         retained_checkpoints: usize::try_from(values.whole("state.checkpoints.num-retained", 1)?).unwrap_or(usize::MAX),
         collect_every: COLLECT_EVERY,

@@ -132,6 +132,7 @@ pub fn process(
         max_fired_keys: shape.fired_keys,
         max_fired_rows: shape.fired_keys,
         panes_per_turn: shape.panes_per_turn,
+        panes_per_load: shape.panes_per_turn,
         discovery_interval: Some(Duration::from_millis(2_000)),
         retained_checkpoints: shape.retained,
         collect_every: shape.collect_every,

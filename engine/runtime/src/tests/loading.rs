@@ -105,6 +105,24 @@ async fn records_are_read_and_committed_while_state_is_loaded_and_its_windows_wa
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_behind_a_checkpoint_while_state_moves_to_another_thread_loses_nothing() {
+    let splits = sample(3_000);
+    let world = World::new();
+    live(&world, &splits, 3, false).await;
+    let (gate, input) = (Gate::default(), rows(&splits, 400));
+    let held = gate.clone();
+    let running = start(&world, input.clone(), 1, move |point, _| held.pass(point));
+    let board = running.board.clone();
+    until("a commit", || board.snapshot().run_records > 350 && board.snapshot().checkpoint.run_commits > 0).await;
+    assert!(board.snapshot().checkpoint.loading);
+    running.task.abort();
+    let _ = running.task.await;
+    gate.open();
+    start(&world, rows(&splits, u64::MAX), 2, |_, _| {}).task.await.unwrap().unwrap();
+    assert_exact(&world, &splits);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_input_that_ends_while_state_is_loaded_waits_for_it() {
     let splits = sample(3_000);
     let world = World::new();

@@ -382,6 +382,7 @@ impl World {
             max_fired_keys: 10,
             max_fired_rows: 10,
             panes_per_turn: 2,
+            panes_per_load: 3,
             discovery_interval: None,
             retained_checkpoints: 2,
             collect_every: 20,
