@@ -108,7 +108,11 @@ pub(crate) const METRICS: &[(&str, &str, &str)] = &[
         "gauge",
         "1 while state is read into memory beside the records; windows that need it wait. [job]",
     ),
-    ("aqueduct_restore_load_duration_seconds", "gauge", "How long that took, when it is over. [job]"),
+    (
+        "aqueduct_restore_load_duration_seconds",
+        "gauge",
+        "How long that took, when it is over; 0 where there was little. [job]",
+    ),
     ("process_start_time_seconds", "gauge", "When the job was started."),
     ("process_resident_memory_bytes", "gauge", "Memory of the process."),
     ("process_peak_memory_bytes", "gauge", "The most memory that the process has had."),
@@ -291,7 +295,8 @@ fn checkpoint(page: &mut Page, snapshot: &StatusSnapshot) {
     page.put("aqueduct_restore_epoch", &[], last.restored_epoch.map(|epoch| epoch as f64));
     page.put("aqueduct_restore_duration_seconds", &[], last.restore_ms.map(|ms| ms as f64 / 1e3));
     page.put("aqueduct_restore_loading", &[], last.restored_epoch.map(|_| f64::from(u8::from(last.loading))));
-    page.put("aqueduct_restore_load_duration_seconds", &[], last.load_ms.map(|ms| ms as f64 / 1e3));
+    let loaded = last.restored_epoch.filter(|_| !last.loading).map(|_| last.load_ms.unwrap_or(0));
+    page.put("aqueduct_restore_load_duration_seconds", &[], loaded.map(|ms| ms as f64 / 1e3));
 }
 
 fn process_metrics(page: &mut Page, snapshot: &StatusSnapshot) {
