@@ -248,6 +248,10 @@ impl Loader {
     }
 }
 
+fn sum(left: (u64, u64), right: (u64, u64)) -> (u64, u64) {
+    (left.0 + right.0, left.1 + right.1)
+}
+
 /// The coordinator's view: all threads' loaders.
 pub(crate) struct Loads {
     threads: Vec<Arc<Loading>>,
@@ -274,11 +278,15 @@ impl Loads {
         self.bounds[source]
     }
 
-    /// Panes and bytes that are loaded.
+    /// Panes of a query that are loaded, and their bytes.
+    pub(crate) fn size_of(&self, query: usize) -> (u64, u64) {
+        self.threads.iter().map(|thread| thread.size(query)).fold((0, 0), sum)
+    }
+
+    /// The same of all queries.
     pub(crate) fn size(&self) -> (u64, u64) {
-        let queries = |thread: &Arc<Loading>| 0..thread.sizes.len();
-        let all = self.threads.iter().flat_map(|thread| queries(thread).map(|query| thread.size(query)));
-        all.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1))
+        let queries = self.threads.first().map_or(0, |thread| thread.sizes.len());
+        (0..queries).map(|query| self.size_of(query)).fold((0, 0), sum)
     }
 
     /// How long ago it began.

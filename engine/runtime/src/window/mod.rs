@@ -20,7 +20,7 @@ mod table;
 
 pub(crate) use keys::KeyCodec;
 pub(crate) use layout::Layout;
-pub(crate) use operator::{Fired, Firing, LateMark, PartKey, Prepared, WindowOperator, result_rows};
+pub(crate) use operator::{Fired, Firing, LateMark, PartKey, Prepared, WindowOperator, overlaps, result_rows};
 pub(crate) use panes::Panes;
 pub(crate) use slice::{Slice, sum};
 pub(crate) use spill::Written;

@@ -357,8 +357,8 @@ impl WindowOperator {
     }
 }
 
-/// True when a slice belongs to more than one window.
-fn overlaps(kind: WindowKind) -> bool {
+/// True when a slice belongs to more than one window: then it cannot leave memory.
+pub(crate) fn overlaps(kind: WindowKind) -> bool {
     !matches!(kind, WindowKind::Tumble { .. })
 }
 
