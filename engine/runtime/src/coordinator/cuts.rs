@@ -17,6 +17,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// While state is loaded, the next checkpoint may wait for so many intervals: a restore that reads everything first would have
+/// taken none either.
+const LOADING_PATIENCE: u32 = 3;
+
 /// Why an epoch is cut now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reason {
@@ -89,7 +93,9 @@ impl Coordinator {
         }
         let buffered: u64 =
             self.started.threads.iter().map(|thread| thread.shared.buffered.load(Ordering::Relaxed)).sum();
-        let due = since >= self.settings.checkpoint_interval || wanted;
+        // A large checkpoint between a restart and the threads' taking over would hold up the windows that wait for that.
+        let patience = if self.loads.is_some() { LOADING_PATIENCE } else { 1 };
+        let due = since >= self.settings.checkpoint_interval * patience || wanted;
         if !(fireable || buffered > self.settings.max_buffered_bytes || due) {
             return None;
         }
